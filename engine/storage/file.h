@@ -1,0 +1,101 @@
+// The one door to bytes: everything that reads or writes an image goes through
+// File, so that a check can be given a file that cannot be written, a repair
+// one that keeps its writes in memory, and a test one that fails on purpose.
+//
+// An interface and plain values only; the implementations are beside it.
+#ifndef ENGINE_STORAGE_FILE_H_
+#define ENGINE_STORAGE_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace qcow2 {
+
+// A stretch of a file, in bytes.
+struct ByteRange {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+
+  friend bool operator==(const ByteRange&, const ByteRange&) = default;
+};
+
+// What QEMU's image locking calls permissions: bit i of the masks below.
+// Other processes learn of them through locks on single bytes of the file.
+enum LockPermission : uint32_t {
+  kLockConsistentRead = 1u << 0,
+  kLockWrite = 1u << 1,
+  kLockWriteUnchanged = 1u << 2,
+  kLockResize = 1u << 3,
+};
+
+// `held`: the permissions this process makes use of. `shared`: those it lets
+// others make use of meanwhile. Masks of LockPermission.
+struct LockRequest {
+  uint32_t held = 0;
+  uint32_t shared = 0;
+};
+
+// A random-access file of bytes. Reading (Pread, Size, NextData) may be done
+// from several threads at once; everything else by one thread at a time, with
+// no reader meanwhile. Offsets and lengths are bytes.
+//
+// Errors are absl::ErrnoToStatus of the failing call, with the operation, the
+// offset, the length and the file's name in the message. An operation the file
+// cannot do (writing a read-only file) is FailedPrecondition.
+class File {
+ public:
+  virtual ~File() = default;
+
+  // What to call the file in messages: a path, or "memory".
+  virtual std::string name() const = 0;
+
+  // The length of the file in bytes.
+  virtual absl::StatusOr<uint64_t> Size() const = 0;
+
+  // Reads up to `buffer.size()` bytes at `offset`. Returns the bytes read,
+  // fewer than asked for only at the end of the file (0 past it). Interrupted
+  // and short reads are carried on inside.
+  virtual absl::StatusOr<size_t> Pread(uint64_t offset,
+                                       std::span<std::byte> buffer) const = 0;
+
+  // Writes all of `data` at `offset`, growing the file if need be. On an error
+  // some prefix of `data` may have been written.
+  virtual absl::Status Pwrite(uint64_t offset,
+                              std::span<const std::byte> data) = 0;
+
+  // Returns when everything written before is on stable storage.
+  virtual absl::Status Flush() = 0;
+
+  // Sets the file's length; new bytes read as zeros.
+  virtual absl::Status Truncate(uint64_t size) = 0;
+
+  // Makes `range` read as zeros and gives its space back where the file can.
+  // Never changes the length.
+  virtual absl::Status PunchHole(ByteRange range) = 0;
+
+  // The first stretch at or after `offset` that may hold anything but zeros.
+  // Length 0 (and offset = size) when there is none. A file that cannot tell
+  // answers with the rest of the file.
+  virtual absl::StatusOr<ByteRange> NextData(uint64_t offset) const = 0;
+
+  // Takes the locks for `request` the way QEMU does (OFD read locks on byte
+  // 100+i for each permission held and 200+i for each not shared, then a probe
+  // for a conflict). Replaces what was held before. Unavailable, with nothing
+  // locked, when another process holds a conflicting claim; OK without effect
+  // where the file has no such locks.
+  virtual absl::Status Lock(LockRequest request) = 0;
+  virtual void Unlock() = 0;
+};
+
+// Fills `buffer` from `offset`; bytes past the end of the file become zeros.
+absl::Status ReadZeroFilled(const File& file, uint64_t offset,
+                            std::span<std::byte> buffer);
+
+}  // namespace qcow2
+
+#endif  // ENGINE_STORAGE_FILE_H_
