@@ -1,0 +1,166 @@
+#include "checker/finding_sink.h"
+
+#include <iterator>
+#include <utility>
+
+namespace qcow2::checker {
+namespace {
+
+// A single guest range of `next` may carry on the last guest range of `last`.
+bool GuestAdjoins(const Finding& last, const Finding& next) {
+  if (last.guest.empty() && next.guest.empty()) return true;
+  if (last.guest.size() != 1 || next.guest.size() != 1) return false;
+  const GuestRange& a = last.guest.front();
+  const GuestRange& b = next.guest.front();
+  return a.snapshot == b.snapshot && a.vm_state == b.vm_state &&
+         a.offset_bytes + a.length_bytes == b.offset_bytes;
+}
+
+bool HostAdjoins(const Finding& last, const Finding& next) {
+  if (last.host.has_value() != next.host.has_value()) return false;
+  if (!last.host.has_value()) return true;
+  return last.host->first_cluster + last.host->clusters ==
+         next.host->first_cluster;
+}
+
+bool SamePlace(const Location& a, const Location& b) {
+  return a.structure == b.structure && a.table_offset == b.table_offset &&
+         a.field == b.field && a.snapshot == b.snapshot;
+}
+
+// For entries of a table the values differ from one to the next by nature
+// (offsets), so the run carries the first one's; for host clusters a run has
+// one pair of values.
+bool CarriesOn(const Finding& last, const Finding& next) {
+  if (!SamePlace(last.location, next.location) || last.owners != next.owners ||
+      last.detail != next.detail ||
+      last.suspect_orphan != next.suspect_orphan) {
+    return false;
+  }
+  if (last.location.index.has_value()) {
+    return next.location.index == *last.location.index + last.count &&
+           GuestAdjoins(last, next);
+  }
+  return last.host.has_value() && HostAdjoins(last, next) &&
+         last.actual == next.actual && last.expected == next.expected &&
+         GuestAdjoins(last, next);
+}
+
+void Extend(Finding& last, const Finding& next) {
+  last.count += next.count;
+  if (!last.guest.empty() && !next.guest.empty()) {
+    last.guest.front().length_bytes += next.guest.front().length_bytes;
+  }
+  if (!last.host.has_value() || !next.host.has_value()) return;
+  // Entries of a run may name clusters anywhere; only adjoining ones make a
+  // longer host run.
+  if (HostAdjoins(last, next)) {
+    last.host->clusters += next.host->clusters;
+  }
+}
+
+}  // namespace
+
+FindingSink::FindingSink(uint64_t max_per_problem)
+    : max_per_problem_(max_per_problem),
+      kept_(AllProblems().size()),
+      occurrences_(AllProblems().size()) {}
+
+void FindingSink::Add(Finding finding, uint64_t qemu_count) {
+  const ProblemRow& row = RowOf(finding.problem);
+  const size_t problem = static_cast<size_t>(finding.problem);
+  occurrences_[problem] += finding.count;
+  switch (row.severity) {
+    case Severity::kCorruption:
+      counts_.corruptions += finding.count;
+      break;
+    case Severity::kLeak:
+      counts_.leaks += finding.count;
+      break;
+    case Severity::kWarning:
+      counts_.warnings += finding.count;
+      break;
+    case Severity::kNote:
+      counts_.notes += finding.count;
+      break;
+  }
+  if (finding.suspect_orphan) counts_.suspect_orphans += finding.count;
+  switch (row.qemu) {
+    case QemuClass::kCorruption:
+      qemu_.corruptions += qemu_count;
+      break;
+    case QemuClass::kLeak:
+      qemu_.leaks += qemu_count;
+      break;
+    case QemuClass::kCheckError:
+      qemu_.check_errors += qemu_count;
+      break;
+    case QemuClass::kUnseen:
+      qemu_.unseen += qemu_count;
+      break;
+    case QemuClass::kRefused:
+      qemu_.refused = true;
+      break;
+    case QemuClass::kNeither:
+      break;
+  }
+
+  std::vector<Finding>& kept = kept_[problem];
+  if (!kept.empty() && CarriesOn(kept.back(), finding)) {
+    Extend(kept.back(), finding);
+  } else if (max_per_problem_ == 0 || kept.size() < max_per_problem_) {
+    kept.push_back(std::move(finding));
+  } else {
+    ++omitted_;
+  }
+}
+
+void FindingSink::AddQemuCounts(const QemuCounts& counts) {
+  qemu_.corruptions += counts.corruptions;
+  qemu_.leaks += counts.leaks;
+  qemu_.check_errors += counts.check_errors;
+  qemu_.unseen += counts.unseen;
+  qemu_.refused |= counts.refused;
+}
+
+void FindingSink::Append(FindingSink later) {
+  for (size_t problem = 0; problem < kept_.size(); ++problem) {
+    occurrences_[problem] += later.occurrences_[problem];
+    std::vector<Finding>& kept = kept_[problem];
+    for (Finding& finding : later.kept_[problem]) {
+      if (!kept.empty() && CarriesOn(kept.back(), finding)) {
+        Extend(kept.back(), finding);
+      } else if (max_per_problem_ == 0 || kept.size() < max_per_problem_) {
+        kept.push_back(std::move(finding));
+      } else {
+        ++omitted_;
+      }
+    }
+  }
+  omitted_ += later.omitted_;
+  AddQemuCounts(later.qemu_);
+  counts_.corruptions += later.counts_.corruptions;
+  counts_.leaks += later.counts_.leaks;
+  counts_.warnings += later.counts_.warnings;
+  counts_.notes += later.counts_.notes;
+  counts_.suspect_orphans += later.counts_.suspect_orphans;
+  counts_.unreadable_bytes += later.counts_.unreadable_bytes;
+}
+
+std::vector<Finding> FindingSink::TakeFindings() {
+  std::vector<Finding> all;
+  for (std::vector<Finding>& kept : kept_) {
+    all.insert(all.end(), std::make_move_iterator(kept.begin()),
+               std::make_move_iterator(kept.end()));
+    kept.clear();
+  }
+  return all;
+}
+
+bool FindingSink::Has(Problem problem) const { return CountOf(problem) > 0; }
+
+uint64_t FindingSink::CountOf(Problem problem) const {
+  return occurrences_[static_cast<size_t>(problem)];
+}
+
+}  // namespace qcow2::checker

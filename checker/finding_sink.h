@@ -1,0 +1,65 @@
+// Where passes put what they find: merges neighbours into runs, counts
+// everything, keeps only as many findings of a kind as the report will list.
+//
+// Values in memory only. Not thread-safe: each worker has its own sink, merged
+// afterwards in the order of the image, so that a report does not depend on
+// how work was spread over threads.
+#ifndef CHECKER_FINDING_SINK_H_
+#define CHECKER_FINDING_SINK_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "checker/finding.h"
+#include "checker/problems.h"
+#include "checker/report.h"
+
+namespace qcow2::checker {
+
+class FindingSink {
+ public:
+  // Keeps at most `max_per_problem` findings of each problem; 0: all.
+  explicit FindingSink(uint64_t max_per_problem);
+
+  // Takes `finding` (a run of `finding.count` like occurrences). `qemu_count`
+  // is how often `qemu-img check` would count it: it walks an L2 table once
+  // for each L1 entry that names it. The finding is merged with the last one
+  // of its problem if it carries on where that one ends: the same structure
+  // and table, the next index or the next host cluster, adjoining guest range,
+  // and nothing else that differs.
+  void Add(Finding finding, uint64_t qemu_count);
+  void Add(Finding finding) {
+    const uint64_t count = finding.count;
+    Add(std::move(finding), count);
+  }
+
+  // Adds to what qemu-img would count without a finding of our own.
+  void AddQemuCounts(const QemuCounts& counts);
+
+  // Appends everything in `later`, which covers a later part of the image.
+  void Append(FindingSink later);
+
+  // All findings kept, in the order they were added (per problem).
+  std::vector<Finding> TakeFindings();
+  bool Has(Problem problem) const;
+  // Occurrences of a problem so far, counted in full.
+  uint64_t CountOf(Problem problem) const;
+  // Findings (runs) not kept.
+  uint64_t omitted() const { return omitted_; }
+  const QemuCounts& qemu() const { return qemu_; }
+  // Occurrences by severity; suspect orphans by Finding::suspect_orphan.
+  const Counts& counts() const { return counts_; }
+
+ private:
+  uint64_t max_per_problem_;
+  std::vector<std::vector<Finding>> kept_;  // by problem
+  std::vector<uint64_t> occurrences_;       // by problem
+  uint64_t omitted_ = 0;
+  QemuCounts qemu_;
+  Counts counts_;
+};
+
+}  // namespace qcow2::checker
+
+#endif  // CHECKER_FINDING_SINK_H_

@@ -1,0 +1,67 @@
+#include "checker/metadata_reader.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+
+namespace qcow2::checker {
+namespace {
+
+// The smallest piece a disk fails to read.
+constexpr size_t kSectorBytes = 512;
+
+void AddUnreadable(std::vector<UnreadableRange>& ranges, uint64_t offset,
+                   uint64_t length, const absl::Status& status) {
+  if (!ranges.empty() &&
+      ranges.back().offset_bytes + ranges.back().length_bytes == offset) {
+    ranges.back().length_bytes += length;
+    return;
+  }
+  ranges.push_back({offset, length, std::string(status.message())});
+}
+
+}  // namespace
+
+MetadataReader::MetadataReader(const File& file, const CheckOptions& options)
+    : file_(file), cancel_(options.cancel), progress_(options.progress) {}
+
+std::vector<UnreadableRange> MetadataReader::Read(
+    uint64_t offset, std::span<std::byte> buffer) const {
+  bytes_read_.fetch_add(buffer.size(), std::memory_order_relaxed);
+  if (progress_ != nullptr) {
+    progress_->done_bytes.fetch_add(buffer.size(), std::memory_order_relaxed);
+  }
+  if (ReadZeroFilled(file_, offset, buffer).ok()) return {};
+
+  // Somewhere in here is a bad spot: read sector by sector to lose no more
+  // than that.
+  std::vector<UnreadableRange> unreadable;
+  uint64_t position = offset;
+  while (position < offset + buffer.size() && !Cancelled()) {
+    const uint64_t sector_end =
+        position / kSectorBytes * kSectorBytes + kSectorBytes;
+    const size_t length =
+        std::min<uint64_t>(sector_end, offset + buffer.size()) - position;
+    const std::span<std::byte> piece =
+        buffer.subspan(position - offset, length);
+    const absl::Status status = ReadZeroFilled(file_, position, piece);
+    if (!status.ok()) {
+      std::fill(piece.begin(), piece.end(), std::byte{0});
+      AddUnreadable(unreadable, position, length, status);
+    }
+    position += length;
+  }
+  return unreadable;
+}
+
+bool MetadataReader::Cancelled() const {
+  return cancel_ != nullptr && cancel_->load(std::memory_order_relaxed);
+}
+
+void MetadataReader::Expect(uint64_t bytes) const {
+  if (progress_ != nullptr) {
+    progress_->total_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace qcow2::checker

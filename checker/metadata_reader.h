@@ -1,0 +1,56 @@
+// Reads metadata for the passes: counts bytes and progress, heeds the cancel
+// flag, and gets past bad spots of the disk instead of giving up.
+//
+// Reads only. Thread-safe.
+#ifndef CHECKER_METADATA_READER_H_
+#define CHECKER_METADATA_READER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "checker/check.h"
+#include "engine/storage/file.h"
+
+namespace qcow2::checker {
+
+// A stretch that could not be read, and why.
+struct UnreadableRange {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  std::string reason;
+};
+
+class MetadataReader {
+ public:
+  // `file` and what `options` points at must outlive the reader.
+  MetadataReader(const File& file, const CheckOptions& options);
+
+  // Fills `buffer` from `offset`. Bytes past the end of the file, and bytes
+  // that cannot be read, become zeros; the latter are returned (adjoining ones
+  // as one range, found by reading in pieces of 512 bytes). Empty: all read.
+  std::vector<UnreadableRange> Read(uint64_t offset,
+                                    std::span<std::byte> buffer) const;
+
+  // True once the user wants the check to end; passes then return early.
+  bool Cancelled() const;
+
+  // Announces `bytes` of metadata that will be read, for the progress.
+  void Expect(uint64_t bytes) const;
+
+  const File& file() const { return file_; }
+  uint64_t bytes_read() const { return bytes_read_; }
+
+ private:
+  const File& file_;
+  const std::atomic<bool>* cancel_;
+  Progress* progress_;
+  mutable std::atomic<uint64_t> bytes_read_{0};
+};
+
+}  // namespace qcow2::checker
+
+#endif  // CHECKER_METADATA_READER_H_
