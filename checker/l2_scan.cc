@@ -1,0 +1,64 @@
+#include "checker/l2_scan.h"
+
+#include <cstring>
+
+// Wider vectors where the processor has them, chosen when the program starts.
+// Only GCC on x86-64 has both the attribute and the loader support.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#define QCOW2_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define QCOW2_VECTOR_CLONES
+#endif
+
+namespace qcow2::checker {
+namespace {
+
+// Entries compared before looking whether one differed.
+constexpr uint64_t kBlock = 32;
+
+QCOW2_VECTOR_CLONES
+uint64_t AscendingWords(const std::byte* entry, uint64_t limit,
+                        uint64_t first_value, uint64_t step) {
+  uint64_t n = 0;
+  while (n + kBlock <= limit) {
+    uint64_t difference = 0;
+    for (uint64_t k = 0; k < kBlock; ++k) {
+      uint64_t word;
+      std::memcpy(&word, entry + (n + k) * 8, sizeof(word));
+      difference |= __builtin_bswap64(word) ^ (first_value + (n + k) * step);
+    }
+    if (difference != 0) break;
+    n += kBlock;
+  }
+  while (n < limit && LoadBe64(entry + n * 8) == first_value + n * step) ++n;
+  return n;
+}
+
+}  // namespace
+
+uint64_t AscendingEntries(const std::byte* entry, uint64_t stride,
+                          uint64_t limit, uint64_t first_value, uint64_t step) {
+  if (stride == 8) return AscendingWords(entry, limit, first_value, step);
+  uint64_t n = 0;
+  while (n < limit && LoadBe64(entry + n * stride) == first_value + n * step) {
+    ++n;
+  }
+  return n;
+}
+
+uint64_t LeadingZeroBytes(const std::byte* bytes, uint64_t limit) {
+  uint64_t n = 0;
+  constexpr uint64_t kStride = 64;
+  while (n + kStride <= limit) {
+    uint64_t words[kStride / 8];
+    std::memcpy(words, bytes + n, kStride);
+    uint64_t any = 0;
+    for (const uint64_t word : words) any |= word;
+    if (any != 0) break;
+    n += kStride;
+  }
+  while (n + 8 <= limit && LoadBe64(bytes + n) == 0) n += 8;
+  return n;
+}
+
+}  // namespace qcow2::checker

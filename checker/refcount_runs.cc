@@ -1,0 +1,66 @@
+#include "checker/refcount_runs.h"
+
+#include <array>
+#include <cstring>
+
+#include "engine/format/refcount_block.h"
+
+namespace qcow2::checker {
+namespace {
+
+// Eight bytes as they lie in a block whose counts are all `value`. Counts
+// narrower than a byte repeat inside it, so the same holds for them.
+uint64_t PatternOf(uint32_t refcount_order, uint64_t value) {
+  std::array<std::byte, 8> bytes{};
+  const uint64_t counts = uint64_t{64} >> refcount_order;
+  for (uint64_t i = 0; i < counts; ++i) {
+    SetRefcount(bytes, refcount_order, i, value);
+  }
+  uint64_t pattern;
+  std::memcpy(&pattern, bytes.data(), sizeof(pattern));
+  return pattern;
+}
+
+// How many 8-byte words from `bytes` on, at most `limit`, equal `pattern`.
+uint64_t LikeWords(const std::byte* bytes, uint64_t limit, uint64_t pattern) {
+  constexpr uint64_t kBlock = 16;
+  uint64_t n = 0;
+  while (n + kBlock <= limit) {
+    uint64_t words[kBlock];
+    std::memcpy(words, bytes + n * 8, sizeof(words));
+    uint64_t difference = 0;
+    for (const uint64_t word : words) difference |= word ^ pattern;
+    if (difference != 0) break;
+    n += kBlock;
+  }
+  for (; n < limit; ++n) {
+    uint64_t word;
+    std::memcpy(&word, bytes + n * 8, sizeof(word));
+    if (word != pattern) break;
+  }
+  return n;
+}
+
+}  // namespace
+
+uint64_t RefcountRunEnd(std::span<const std::byte> block,
+                        uint32_t refcount_order, uint64_t index, uint64_t limit,
+                        uint64_t value) {
+  const uint64_t per_word = uint64_t{64} >> refcount_order;
+  const auto like = [&](uint64_t i) {
+    return GetRefcount(block, refcount_order, i) == value;
+  };
+  while (index < limit && index % per_word != 0) {
+    if (!like(index)) return index;
+    ++index;
+  }
+  if (index + per_word <= limit) {
+    const std::byte* word = block.data() + index / per_word * 8;
+    index += per_word * LikeWords(word, (limit - index) / per_word,
+                                  PatternOf(refcount_order, value));
+  }
+  while (index < limit && like(index)) ++index;
+  return index;
+}
+
+}  // namespace qcow2::checker
