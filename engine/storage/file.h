@@ -40,9 +40,18 @@ struct LockRequest {
   uint32_t shared = 0;
 };
 
-// A random-access file of bytes. Reading (Pread, Size, NextData) may be done
-// from several threads at once; everything else by one thread at a time, with
-// no reader meanwhile. Offsets and lengths are bytes.
+// What a reader is about to do with a stretch of the file.
+enum class Access {
+  kNormal,      // Nothing in particular: undoes the others.
+  kRandom,      // Small reads here and there: read-ahead would be wasted.
+  kSequential,  // From the front to the back.
+  kWillNeed,    // Soon: start bringing it in now.
+  kDontNeed,    // Not again: its cache may go to others.
+};
+
+// A random-access file of bytes. The const functions (Pread, Size, NextData,
+// Advise) may be called from several threads at once; everything else by one
+// thread at a time, with no reader meanwhile. Offsets and lengths are bytes.
 //
 // Errors are absl::ErrnoToStatus of the failing call, with the operation, the
 // offset, the length and the file's name in the message. An operation the file
@@ -83,12 +92,19 @@ class File {
   // answers with the rest of the file.
   virtual absl::StatusOr<ByteRange> NextData(uint64_t offset) const = 0;
 
+  // Tells the system what will be read, so that it can read ahead (or not do
+  // so). A hint: what Pread returns never depends on it. Length 0 stands for
+  // everything from the offset on. Does nothing where nothing can be done.
+  virtual void Advise(Access /*access*/, ByteRange /*range*/) const {}
+
   // Takes the locks for `request` the way QEMU does (OFD read locks on byte
   // 100+i for each permission held and 200+i for each not shared, then a probe
   // for a conflict). Replaces what was held before. Unavailable, with nothing
   // locked, when another process holds a conflicting claim; OK without effect
   // where the file has no such locks.
   virtual absl::Status Lock(LockRequest request) = 0;
+
+  // Gives back every lock taken with Lock. Closing the file does so as well.
   virtual void Unlock() = 0;
 };
 

@@ -1,0 +1,217 @@
+#include "engine/storage/posix_file.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <string>
+
+#include "engine/storage/testing.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace qcow2 {
+namespace {
+
+using ::testing::HasSubstr;
+using std::string_literals::operator""s;
+
+class PosixFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string folder = testing::TempDir() + "/posix_file_XXXXXX";
+    ASSERT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+  }
+
+  std::string Path(const std::string& name) const {
+    return folder_ + "/" + name;
+  }
+
+  std::string Create(const std::string& name, const std::string& text) const {
+    std::ofstream(Path(name), std::ios::binary) << text;
+    return Path(name);
+  }
+
+  static std::unique_ptr<PosixFile> OpenOrDie(const std::string& path,
+                                              OpenOptions options = {}) {
+    auto file = PosixFile::Open(path, options);
+    EXPECT_TRUE(file.ok()) << file.status();
+    return file.ok() ? *std::move(file) : nullptr;
+  }
+
+  // Both ways of opening must refuse `path`, calling it `kind`.
+  static void ExpectRefused(const std::string& path, const std::string& kind) {
+    for (const bool writable : {false, true}) {
+      const auto file = PosixFile::Open(path, {.writable = writable});
+      EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(file.status().message()), HasSubstr(kind));
+      EXPECT_THAT(std::string(file.status().message()), HasSubstr(path));
+    }
+  }
+
+  std::string folder_;
+};
+
+TEST_F(PosixFileTest, Reads) {
+  const auto file = OpenOrDie(Create("image", "abcdef"));
+  EXPECT_EQ(file->name(), Path("image"));
+  EXPECT_EQ(*file->Size(), 6u);
+  EXPECT_EQ(ReadText(*file, 2, 3), "cde");
+  EXPECT_EQ(ReadText(*file, 4, 10), "ef");
+  EXPECT_EQ(ReadText(*file, 6, 10), "");
+}
+
+TEST_F(PosixFileTest, ReadsNothingAtImpossibleOffsets) {
+  const auto file = OpenOrDie(Create("image", "abcdef"));
+  const uint64_t offset_max = std::numeric_limits<off_t>::max();
+  for (const uint64_t offset : {offset_max - 4, offset_max, offset_max + 1,
+                                std::numeric_limits<uint64_t>::max()}) {
+    EXPECT_EQ(ReadText(*file, offset, 8), "") << offset;
+    EXPECT_EQ(*file->NextData(offset), (ByteRange{6, 0}));
+  }
+}
+
+TEST_F(PosixFileTest, ReadOnlyFileRefusesChanges) {
+  const auto file = OpenOrDie(Create("image", "abcdef"));
+  EXPECT_FALSE(file->writable());
+  EXPECT_EQ(WriteText(*file, 0, "x").code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(file->Truncate(0).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(file->PunchHole({0, 1}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadText(*file, 0, 10), "abcdef");
+}
+
+TEST_F(PosixFileTest, WritesAndGrows) {
+  const auto file = OpenOrDie(Create("image", "abc"), {.writable = true});
+  ASSERT_TRUE(WriteText(*file, 1, "XY").ok());
+  ASSERT_TRUE(WriteText(*file, 5, "z").ok());
+  ASSERT_TRUE(file->Flush().ok());
+  EXPECT_EQ(ReadText(*OpenOrDie(Path("image")), 0, 10), "aXY\0\0z"s);
+}
+
+TEST_F(PosixFileTest, WritingAtImpossibleOffsetsFails) {
+  const auto file = OpenOrDie(Create("image", "abc"), {.writable = true});
+  const uint64_t offset_max = std::numeric_limits<off_t>::max();
+  for (const uint64_t offset : {offset_max, offset_max + 1}) {
+    EXPECT_EQ(WriteText(*file, offset, "x").code(),
+              absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(file->Truncate(offset + 1).code(), absl::StatusCode::kOutOfRange);
+  }
+  EXPECT_EQ(*file->Size(), 3u);
+}
+
+TEST_F(PosixFileTest, TruncateCutsAndGrowsWithZeros) {
+  const auto file = OpenOrDie(Create("image", "abcdef"), {.writable = true});
+  ASSERT_TRUE(file->Truncate(2).ok());
+  ASSERT_TRUE(file->Truncate(4).ok());
+  EXPECT_EQ(ReadText(*file, 0, 10), "ab\0\0"s);
+}
+
+TEST_F(PosixFileTest, PunchedHoleReadsAsZerosAndKeepsTheLength) {
+  const auto file =
+      OpenOrDie(Create("image", std::string(100000, 'a')), {.writable = true});
+  ASSERT_TRUE(file->PunchHole({10, 70000}).ok());
+  EXPECT_EQ(ReadText(*file, 9, 3), "a\0\0"s);
+  EXPECT_EQ(ReadText(*file, 70008, 4), "\0\0aa"s);
+  ASSERT_TRUE(
+      file->PunchHole({99999, std::numeric_limits<uint64_t>::max()}).ok());
+  ASSERT_TRUE(file->PunchHole({200000, 1}).ok());
+  ASSERT_TRUE(file->PunchHole({0, 0}).ok());
+  EXPECT_EQ(ReadText(*file, 99998, 10), "a\0"s);
+  EXPECT_EQ(ReadText(*file, 0, 1), "a");
+}
+
+TEST_F(PosixFileTest, NextDataCoversAllDataOfASparseFile) {
+  const auto file = OpenOrDie(Create("image", ""), {.writable = true});
+  ASSERT_TRUE(WriteText(*file, 1 << 20, "data").ok());
+  ASSERT_TRUE(file->Truncate(3 << 20).ok());
+  const ByteRange data = *file->NextData(0);
+  EXPECT_LE(data.offset, 1u << 20);
+  EXPECT_GE(data.offset + data.length, (1u << 20) + 4);
+  EXPECT_LE(data.offset + data.length, 3u << 20);
+  EXPECT_EQ(*file->NextData(3 << 20), (ByteRange{3 << 20, 0}));
+}
+
+TEST_F(PosixFileTest, AdviceChangesNothing) {
+  const auto file = OpenOrDie(Create("image", "abcdef"));
+  for (const Access access :
+       {Access::kNormal, Access::kRandom, Access::kSequential,
+        Access::kWillNeed, Access::kDontNeed}) {
+    file->Advise(access, {0, 0});
+    file->Advise(access, {1, std::numeric_limits<uint64_t>::max()});
+    file->Advise(access, {std::numeric_limits<uint64_t>::max(), 1});
+    EXPECT_EQ(ReadText(*file, 0, 10), "abcdef");
+  }
+}
+
+TEST_F(PosixFileTest, AllocatedBytesLeaveHolesOut) {
+  const auto file = OpenOrDie(Create("image", "abc"), {.writable = true});
+  ASSERT_TRUE(file->Truncate(uint64_t{1} << 30).ok());
+  ASSERT_TRUE(file->Flush().ok());
+  EXPECT_LT(*file->AllocatedBytes(), 1u << 20);
+}
+
+TEST_F(PosixFileTest, IdentityIsTheFileNotItsName) {
+  const auto file = OpenOrDie(Create("image", "abc"));
+  ASSERT_EQ(symlink("image", Path("link").c_str()), 0);
+  EXPECT_EQ(OpenOrDie(Path("link"))->identity(), file->identity());
+  EXPECT_NE(OpenOrDie(Create("other", "abc"))->identity(), file->identity());
+}
+
+TEST_F(PosixFileTest, MissingFileIsNotFound) {
+  const auto file = PosixFile::Open(Path("missing"));
+  EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(file.status().message()), HasSubstr("missing'"));
+}
+
+TEST_F(PosixFileTest, RefusesADirectory) {
+  ExpectRefused(folder_, "a directory");
+}
+
+TEST_F(PosixFileTest, RefusesAFifoWithoutWaitingForItsOtherEnd) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  ExpectRefused(Path("fifo"), "a FIFO");
+}
+
+TEST_F(PosixFileTest, RefusesACharacterDevice) {
+  ExpectRefused("/dev/zero", "a character device");
+}
+
+TEST_F(PosixFileTest, RefusesASocket) {
+  // A socket's own path may be no longer than 108 bytes.
+  ASSERT_EQ(chdir(folder_.c_str()), 0);
+  const int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_NE(descriptor, -1);
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+  ASSERT_EQ(bind(descriptor, reinterpret_cast<struct sockaddr*>(&address),
+                 sizeof(address)),
+            0);
+  ExpectRefused("socket", "a socket");
+  close(descriptor);
+}
+
+TEST_F(PosixFileTest, DescriptorIsNotLeftToChildren) {
+  const auto file = OpenOrDie(Create("image", "abc"));
+  // Every open descriptor of the process that names the image has the flag.
+  int seen = 0;
+  for (int descriptor = 3; descriptor < 64; ++descriptor) {
+    struct stat status;
+    if (fstat(descriptor, &status) != 0) continue;
+    if (status.st_ino != file->identity().inode) continue;
+    if (status.st_dev != file->identity().device) continue;
+    EXPECT_NE(fcntl(descriptor, F_GETFD) & FD_CLOEXEC, 0);
+    ++seen;
+  }
+  EXPECT_EQ(seen, 1);
+}
+
+}  // namespace
+}  // namespace qcow2
