@@ -52,9 +52,20 @@ class ColdRowTest(unittest.TestCase):
                                        "fsck_8": figures(eight, 0)})
 
     def test_one_thread_may_be_equal_and_eight_must_be_ahead(self):
-        self.assertTrue(self.row(1.0, 0.9).endswith("| none |"))
-        self.assertTrue(self.row(1.1, 1.0).endswith(
+        self.assertTrue(self.row(1.05, 0.9).endswith("| none |"))
+        self.assertTrue(self.row(1.06, 1.0).endswith(
             "| one thread, eight threads |"))
+
+
+class MemoryLimitTest(unittest.TestCase):
+
+    def test_the_limit_comes_on_top_of_the_floor(self):
+        self.assertTrue(
+            tables.memory_limit_kept("4M", figures(1, 12 * 1024)))
+        self.assertFalse(
+            tables.memory_limit_kept("4M", figures(1, 12 * 1024 + 1)))
+        self.assertFalse(
+            tables.memory_limit_kept("512K", figures(1, 8 * 1024 + 513)))
 
 
 if __name__ == "__main__":
