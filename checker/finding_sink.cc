@@ -1,5 +1,6 @@
 #include "checker/finding_sink.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -155,6 +156,15 @@ std::vector<Finding> FindingSink::TakeFindings() {
     kept.clear();
   }
   return all;
+}
+
+bool FindingSink::empty() const {
+  const auto none = [](uint64_t count) { return count == 0; };
+  return std::all_of(occurrences_.begin(), occurrences_.end(), none) &&
+         counts_.unreadable_bytes == 0 &&
+         qemu_.corruptions + qemu_.leaks + qemu_.check_errors + qemu_.unseen ==
+             0 &&
+         !qemu_.refused;
 }
 
 bool FindingSink::Has(Problem problem) const { return CountOf(problem) > 0; }

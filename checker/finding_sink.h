@@ -37,14 +37,28 @@ class FindingSink {
   // Adds to what qemu-img would count without a finding of our own.
   void AddQemuCounts(const QemuCounts& counts);
 
+  // Adds to the bytes that could not be read.
+  void AddUnreadableBytes(uint64_t bytes) { counts_.unreadable_bytes += bytes; }
+
+  // Sets how many leaked clusters are suspect orphans, once that is known.
+  void SetSuspectOrphans(uint64_t clusters) {
+    counts_.suspect_orphans = clusters;
+  }
+
   // Appends everything in `later`, which covers a later part of the image.
   void Append(FindingSink later);
 
   // All findings kept, in the order they were added (per problem).
   std::vector<Finding> TakeFindings();
+  // The findings of one problem kept so far, for a later pass to complete.
+  std::vector<Finding>& FindingsOf(Problem problem) {
+    return kept_[static_cast<size_t>(problem)];
+  }
   bool Has(Problem problem) const;
   // Occurrences of a problem so far, counted in full.
   uint64_t CountOf(Problem problem) const;
+  // Whether nothing at all was added.
+  bool empty() const;
   // Findings (runs) not kept.
   uint64_t omitted() const { return omitted_; }
   const QemuCounts& qemu() const { return qemu_; }

@@ -1,0 +1,460 @@
+#include "checker/compare_pass.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "checker/refcount_runs.h"
+#include "checker/table_walk.h"
+#include "engine/format/refcount_block.h"
+
+namespace qcow2::checker {
+namespace {
+
+// Runs kept for a closer look; what a sane report could list, many times over.
+constexpr size_t kMaxRuns = 1 << 16;
+// With more duplicates of a block than this, counts for ranges that nothing
+// refers to are not compared with it again: a hostile table could otherwise
+// make one block stand for millions.
+constexpr size_t kMaxComparedDuplicates = 1024;
+
+void AppendRun(std::vector<ClusterRun>& runs, uint64_t first, uint64_t count) {
+  if (!runs.empty() &&
+      runs.back().first_cluster + runs.back().clusters == first) {
+    runs.back().clusters += count;
+  } else if (runs.size() < kMaxRuns) {
+    runs.push_back({first, count});
+  }
+}
+
+// Judges runs of clusters that have the same references and the same stored
+// refcount.
+class RunJudge {
+ public:
+  explicit RunJudge(const CheckState& state)
+      : state_(state), geometry_(*state.model.geometry) {}
+
+  // A run inside the file. `block`: the table entry whose block holds the
+  // counts.
+  void Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
+             uint64_t stored, FindingSink& sink);
+  // What concerns the references alone, once for each run of like cells.
+  void JudgeCell(uint64_t first, uint64_t count, const ReferenceCell& cell,
+                 FindingSink& sink);
+  // A run past the end of the file.
+  void JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
+                    FindingSink& sink) const;
+
+  ComparePassResult& result() { return result_; }
+
+ private:
+  Finding MakeFinding(Problem problem, uint64_t first, uint64_t count,
+                      uint64_t actual) const;
+
+  const CheckState& state_;
+  const Geometry& geometry_;
+  ComparePassResult result_;
+};
+
+Finding RunJudge::MakeFinding(Problem problem, uint64_t first, uint64_t count,
+                              uint64_t actual) const {
+  Finding finding;
+  finding.problem = problem;
+  finding.count = count;
+  finding.location.structure = Structure::kHostCluster;
+  finding.host = HostRun{first, count, first << geometry_.cluster_bits()};
+  finding.actual = actual;
+  return finding;
+}
+
+void RunJudge::JudgeCell(uint64_t first, uint64_t count,
+                         const ReferenceCell& cell, FindingSink& sink) {
+  if (cell.count > 0) {
+    result_.highest_cluster_in_use =
+        std::max(result_.highest_cluster_in_use, first + count - 1);
+  }
+  if (cell.flags & kReferenceOverlap) {
+    AppendRun(result_.overlaps, first, count);
+  }
+  const bool copied_wrong = (cell.flags & kReferenceCopied) && cell.count > 1;
+  const bool copied_missing =
+      (cell.flags & kReferenceNotCopied) && cell.count == 1;
+  if (copied_wrong || copied_missing) {
+    AppendRun(result_.copied_contradictions, first, count);
+  }
+  if (cell.count > geometry_.refcount_max()) {
+    Finding finding =
+        MakeFinding(Problem::kRefcountOverflow, first, count, cell.count);
+    finding.expected = geometry_.refcount_max();
+    sink.Add(std::move(finding),
+             count * (cell.count - geometry_.refcount_max()));
+  }
+}
+
+void RunJudge::Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
+                     uint64_t stored, FindingSink& sink) {
+  if (stored > 0) {
+    result_.highest_cluster_in_use =
+        std::max(result_.highest_cluster_in_use, first + count - 1);
+  }
+  // A count that cannot be stored is reported as such; the best there can be
+  // is the largest value.
+  const uint64_t expected = std::min(cell.count, geometry_.refcount_max());
+  if (stored == expected) return;
+  const Problem problem = stored < expected ? Problem::kRefcountTooLow
+                          : expected > 0    ? Problem::kRefcountTooHigh
+                                            : Problem::kClusterLeaked;
+  Finding finding = MakeFinding(problem, first, count, stored);
+  finding.expected = expected;
+  sink.Add(std::move(finding));
+}
+
+void RunJudge::JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
+                            FindingSink& sink) const {
+  if (stored == 0) return;
+  sink.Add(MakeFinding(Problem::kRefcountPastEnd, first, count, stored));
+}
+
+// Compares the blocks one thread visits.
+class CompareVisitor : public TableVisitor {
+ public:
+  CompareVisitor(const CheckState& state,
+                 const std::vector<const RefcountBlock*>& blocks,
+                 const ReferenceMap& map, bool many_duplicates,
+                 std::mutex& mutex, std::vector<ComparePassResult>& results)
+      : state_(state),
+        geometry_(*state.model.geometry),
+        blocks_(blocks),
+        map_(map),
+        many_duplicates_(many_duplicates),
+        mutex_(mutex),
+        results_(results),
+        judge_(state) {}
+
+  ~CompareVisitor() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    results_.push_back(std::move(judge_.result()));
+  }
+
+  void VisitTable(uint64_t index, std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& unreadable,
+                  FindingSink& sink) override;
+
+ private:
+  // Compares clusters [first, end), all counted by the block from `base` on.
+  void CompareRange(uint64_t base, uint64_t first, uint64_t end,
+                    std::span<const std::byte> bytes, FindingSink& sink);
+  void ComparePastEnd(uint64_t base, uint64_t first, uint64_t end,
+                      std::span<const std::byte> bytes, FindingSink& sink);
+  void CompareAround(uint64_t base, uint64_t first, uint64_t end,
+                     std::span<const std::byte> bytes,
+                     const std::vector<UnreadableRange>& unreadable,
+                     const RefcountBlock& block, FindingSink& sink);
+
+  const CheckState& state_;
+  const Geometry& geometry_;
+  const std::vector<const RefcountBlock*>& blocks_;
+  const ReferenceMap& map_;
+  const bool many_duplicates_;
+  std::mutex& mutex_;
+  std::vector<ComparePassResult>& results_;
+  RunJudge judge_;
+};
+
+void CompareVisitor::CompareRange(uint64_t base, uint64_t first, uint64_t end,
+                                  std::span<const std::byte> bytes,
+                                  FindingSink& sink) {
+  const uint32_t order = geometry_.refcount_order();
+  map_.ForEachRun(
+      first, end, [&](uint64_t run, uint64_t count, const ReferenceCell& cell) {
+        judge_.JudgeCell(run, count, cell, sink);
+        uint64_t at = run - base;
+        const uint64_t stop = at + count;
+        // The usual case first: all as it should be.
+        const uint64_t expected =
+            std::min(cell.count, geometry_.refcount_max());
+        at = RefcountRunEnd(bytes, order, at, stop, expected);
+        if (at > run - base) {
+          judge_.Judge(run, at - (run - base), cell, expected, sink);
+        }
+        while (at < stop) {
+          const uint64_t stored = GetRefcount(bytes, order, at);
+          const uint64_t like_end =
+              RefcountRunEnd(bytes, order, at, stop, stored);
+          judge_.Judge(base + at, like_end - at, cell, stored, sink);
+          at = like_end;
+        }
+      });
+}
+
+void CompareVisitor::ComparePastEnd(uint64_t base, uint64_t first, uint64_t end,
+                                    std::span<const std::byte> bytes,
+                                    FindingSink& sink) {
+  const uint32_t order = geometry_.refcount_order();
+  uint64_t at = first - base;
+  const uint64_t stop = end - base;
+  while (at < stop) {
+    const uint64_t stored = GetRefcount(bytes, order, at);
+    const uint64_t like_end = RefcountRunEnd(bytes, order, at, stop, stored);
+    judge_.JudgePastEnd(base + at, like_end - at, stored, sink);
+    at = like_end;
+  }
+}
+
+// Leaves out the counts that lie in unreadable sectors.
+void CompareVisitor::CompareAround(
+    uint64_t base, uint64_t first, uint64_t end,
+    std::span<const std::byte> bytes,
+    const std::vector<UnreadableRange>& unreadable, const RefcountBlock& block,
+    FindingSink& sink) {
+  uint64_t next = first;
+  for (const UnreadableRange& range : unreadable) {
+    const auto count_at = [&](uint64_t offset) {
+      return base + RefcountsIn(offset - block.offset_bytes,
+                                geometry_.refcount_order());
+    };
+    const uint64_t bad_first =
+        std::clamp(count_at(range.offset_bytes), next, end);
+    const uint64_t bad_end = std::clamp(
+        count_at(range.offset_bytes + range.length_bytes), bad_first, end);
+    CompareRange(base, next, bad_first, bytes, sink);
+    next = bad_end;
+    sink.AddUnreadableBytes(range.length_bytes);
+    if (bad_end == bad_first) continue;
+    map_.ForEachRun(
+        bad_first, bad_end,
+        [&](uint64_t run, uint64_t count, const ReferenceCell& cell) {
+          judge_.JudgeCell(run, count, cell, sink);
+        });
+    Finding finding;
+    finding.problem = Problem::kRefcountBlockUnreadable;
+    finding.count = 1;
+    finding.location.structure = Structure::kRefcountBlock;
+    finding.location.table_offset = block.offset_bytes;
+    finding.location.index = bad_first - base;
+    finding.host = HostRun{bad_first, bad_end - bad_first,
+                           bad_first << geometry_.cluster_bits()};
+    finding.actual = range.length_bytes;
+    finding.expected = bad_end - bad_first;
+    finding.detail = range.reason;
+    sink.Add(std::move(finding), bad_end - bad_first);
+  }
+  CompareRange(base, next, end, bytes, sink);
+}
+
+void CompareVisitor::VisitTable(uint64_t index,
+                                std::span<const std::byte> bytes,
+                                const std::vector<UnreadableRange>& unreadable,
+                                FindingSink& sink) {
+  const RefcountBlock& block = *blocks_[index];
+  const uint64_t entries = geometry_.refcount_block_entries();
+  const uint64_t base = block.table_index * entries;
+  const uint64_t file_clusters = state_.model.FileClusters();
+  const uint64_t first = std::max(base, map_.first_cluster());
+  // The map reaches one cluster past the end of the file, for data that may
+  // end there; with nothing in it, the cluster is like all behind it.
+  uint64_t window_end = map_.end_cluster();
+  if (window_end > file_clusters && map_.At(file_clusters).count == 0) {
+    window_end = file_clusters;
+  }
+  const uint64_t end = std::min(base + entries, window_end);
+  if (first < end && !(many_duplicates_ && block.duplicate)) {
+    if (unreadable.empty()) {
+      CompareRange(base, first, end, bytes, sink);
+    } else {
+      CompareAround(base, first, end, bytes, unreadable, block, sink);
+    }
+  }
+  // Only the last window of the map reaches the end of the file.
+  if (block.duplicate || window_end < file_clusters) return;
+  const uint64_t past = std::max(base, window_end);
+  if (past < base + entries) {
+    ComparePastEnd(base, past, base + entries, bytes, sink);
+  }
+}
+
+// Clusters in use whose counts read as zero, because there is no block or it
+// lies past the end of the file.
+class MissingBlocks {
+ public:
+  MissingBlocks(CheckState& state, const RefcountStructures& structures,
+                const ReferenceMap& map)
+      : state_(state), structures_(structures), map_(map), judge_(state) {}
+
+  ComparePassResult Run();
+
+ private:
+  const RefcountBlock* BlockOf(uint64_t table_index) const;
+  void CompareRange(uint64_t table_index, uint64_t first, uint64_t end);
+  // A block's clusters may come in several chunks: one finding for them all.
+  void NoteMissing(uint64_t table_index, uint64_t first, uint64_t in_use);
+  void ReportMissing();
+
+  CheckState& state_;
+  const RefcountStructures& structures_;
+  const ReferenceMap& map_;
+  RunJudge judge_;
+  uint64_t missing_table_index_ = 0;
+  uint64_t missing_first_ = 0;
+  uint64_t missing_in_use_ = 0;
+};
+
+const RefcountBlock* MissingBlocks::BlockOf(uint64_t table_index) const {
+  const auto found = std::lower_bound(
+      structures_.blocks.begin(), structures_.blocks.end(), table_index,
+      [](const RefcountBlock& block, uint64_t index) {
+        return block.table_index < index;
+      });
+  return found != structures_.blocks.end() && found->table_index == table_index
+             ? &*found
+             : nullptr;
+}
+
+void MissingBlocks::NoteMissing(uint64_t table_index, uint64_t first,
+                                uint64_t in_use) {
+  if (missing_in_use_ > 0 && missing_table_index_ == table_index) {
+    missing_in_use_ += in_use;
+    return;
+  }
+  ReportMissing();
+  missing_table_index_ = table_index;
+  missing_first_ = first;
+  missing_in_use_ = in_use;
+}
+
+void MissingBlocks::ReportMissing() {
+  if (missing_in_use_ == 0) return;
+  Finding finding;
+  finding.problem = Problem::kRefcountBlockMissing;
+  finding.location.structure = Structure::kRefcountTable;
+  finding.location.table_offset = state_.model.refcount_table_offset_bytes;
+  finding.location.index = missing_table_index_;
+  const Geometry& geometry = *state_.model.geometry;
+  finding.host = HostRun{missing_first_, missing_in_use_,
+                         missing_first_ << geometry.cluster_bits()};
+  finding.actual = missing_in_use_;
+  state_.sink.Add(std::move(finding));
+  missing_in_use_ = 0;
+}
+
+void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
+                                 uint64_t end) {
+  const RefcountBlock* block = BlockOf(table_index);
+  if (block != nullptr && block->readable) return;
+  const bool unknown = block != nullptr && !block->past_end;
+  uint64_t in_use = 0;
+  uint64_t first_in_use = 0;
+  map_.ForEachRun(first, end,
+                  [&](uint64_t run, uint64_t count, const ReferenceCell& cell) {
+                    judge_.JudgeCell(run, count, cell, state_.sink);
+                    if (cell.count == 0) return;
+                    if (in_use == 0) first_in_use = run;
+                    in_use += count;
+                    if (!unknown)
+                      judge_.Judge(run, count, cell, 0, state_.sink);
+                  });
+  // No row for a table that is not there at all: the header has one.
+  if (block == nullptr && in_use > 0 &&
+      state_.model.refcount_table_entries > 0) {
+    NoteMissing(table_index, first_in_use, in_use);
+  }
+}
+
+ComparePassResult MissingBlocks::Run() {
+  const uint64_t entries = state_.model.geometry->refcount_block_entries();
+  for (const uint64_t chunk : map_.ChunkIndexes()) {
+    uint64_t first =
+        std::max(chunk * ReferenceMap::kChunkClusters, map_.first_cluster());
+    const uint64_t end = std::min((chunk + 1) * ReferenceMap::kChunkClusters,
+                                  map_.end_cluster());
+    while (first < end) {
+      const uint64_t table_index = first / entries;
+      const uint64_t stop = std::min(end, (table_index + 1) * entries);
+      CompareRange(table_index, first, stop);
+      first = stop;
+    }
+  }
+  ReportMissing();
+  return std::move(judge_.result());
+}
+
+// qemu-img says for each cluster of the file that its count cannot be read
+// when the block's offset is not aligned.
+void CountUnalignedForQemu(CheckState& state,
+                           const RefcountStructures& structures,
+                           const ReferenceMap& map) {
+  const Geometry& geometry = *state.model.geometry;
+  const uint64_t entries = geometry.refcount_block_entries();
+  for (const RefcountBlock& block : structures.blocks) {
+    if (geometry.IsAligned(block.offset_bytes)) continue;
+    const uint64_t base = block.table_index * entries;
+    const uint64_t first = std::max(base, map.first_cluster());
+    const uint64_t end = std::min(
+        {base + entries, map.end_cluster(), state.model.FileClusters()});
+    if (first >= end) continue;
+    QemuCounts counts;
+    counts.check_errors = end - first;
+    state.sink.AddQemuCounts(counts);
+  }
+}
+
+void Merge(ComparePassResult& into, const ComparePassResult& from) {
+  into.overlaps.insert(into.overlaps.end(), from.overlaps.begin(),
+                       from.overlaps.end());
+  into.copied_contradictions.insert(into.copied_contradictions.end(),
+                                    from.copied_contradictions.begin(),
+                                    from.copied_contradictions.end());
+  into.highest_cluster_in_use =
+      std::max(into.highest_cluster_in_use, from.highest_cluster_in_use);
+}
+
+void SortRuns(std::vector<ClusterRun>& runs) {
+  std::sort(runs.begin(), runs.end(),
+            [](const ClusterRun& a, const ClusterRun& b) {
+              return a.first_cluster < b.first_cluster;
+            });
+  std::vector<ClusterRun> merged;
+  for (const ClusterRun& run : runs) {
+    AppendRun(merged, run.first_cluster, run.clusters);
+  }
+  runs = std::move(merged);
+}
+
+}  // namespace
+
+ComparePassResult RunComparePass(CheckState& state,
+                                 const RefcountStructures& structures,
+                                 const ReferenceMap& map) {
+  std::vector<const RefcountBlock*> blocks;
+  size_t duplicates = 0;
+  for (const RefcountBlock& block : structures.blocks) {
+    if (block.readable) blocks.push_back(&block);
+    if (block.duplicate) ++duplicates;
+  }
+  std::mutex mutex;
+  std::vector<ComparePassResult> results;
+  TableWalk walk;
+  walk.tables = blocks.size();
+  walk.table_bytes = state.model.geometry->cluster_size();
+  walk.offset_of = [&](uint64_t index) { return blocks[index]->offset_bytes; };
+  walk.make_visitor = [&] {
+    return std::make_unique<CompareVisitor>(state, blocks, map,
+                                            duplicates > kMaxComparedDuplicates,
+                                            mutex, results);
+  };
+  WalkTables(state, walk);
+  if (!state.reader.Cancelled()) {
+    results.push_back(MissingBlocks(state, structures, map).Run());
+    if (state.options.qemu_compatible) {
+      CountUnalignedForQemu(state, structures, map);
+    }
+  }
+  ComparePassResult result;
+  for (const ComparePassResult& part : results) Merge(result, part);
+  SortRuns(result.overlaps);
+  SortRuns(result.copied_contradictions);
+  return result;
+}
+
+}  // namespace qcow2::checker

@@ -1,0 +1,298 @@
+#include "checker/l2_tables.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "engine/format/byte_order.h"
+#include "engine/format/l1_entry.h"
+
+namespace qcow2::checker {
+namespace {
+
+// Bytes of L1 table read at a time.
+constexpr uint64_t kPieceBytes = 256 * 1024;
+
+// A stretch of the file that the same L1 tables cover. Tables of a sane image
+// are disjoint; overlapping ones are cut up, so that however many snapshots
+// claim the same bytes, these are read once.
+struct L1Segment {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  uint32_t table = 0;  // the first that covers it
+  uint64_t covering = 0;
+  uint32_t active_covering = 0;
+};
+
+struct Boundary {
+  uint64_t offset_bytes;
+  bool begin;
+  uint32_t table;
+};
+
+std::vector<Boundary> SortedBoundaries(const ImageModel& model) {
+  std::vector<Boundary> boundaries;
+  for (size_t i = 0; i < model.l1_tables.size(); ++i) {
+    const L1Table& table = model.l1_tables[i];
+    if (table.entries == 0) continue;
+    const uint32_t index = static_cast<uint32_t>(i);
+    boundaries.push_back({table.offset_bytes, true, index});
+    boundaries.push_back(
+        {table.offset_bytes + table.entries * kL1EntrySize, false, index});
+  }
+  std::sort(boundaries.begin(), boundaries.end(),
+            [](const Boundary& a, const Boundary& b) {
+              return std::pair(a.offset_bytes, a.table) <
+                     std::pair(b.offset_bytes, b.table);
+            });
+  return boundaries;
+}
+
+// Active tables first in the file's order of tables; of the tables that cover
+// a segment the lowest index stands for all.
+std::vector<L1Segment> CutIntoSegments(const ImageModel& model) {
+  const std::vector<Boundary> boundaries = SortedBoundaries(model);
+  std::vector<L1Segment> segments;
+  std::vector<uint32_t> open;  // a heap would do; sane images have one open
+  uint64_t covering = 0;
+  uint32_t active_covering = 0;
+  for (size_t i = 0; i < boundaries.size(); ++i) {
+    const Boundary& boundary = boundaries[i];
+    const bool active = model.l1_tables[boundary.table].active;
+    if (boundary.begin) {
+      ++covering;
+      active_covering += active ? 1 : 0;
+      if (open.size() < 16) open.push_back(boundary.table);
+    } else {
+      --covering;
+      active_covering -= active ? 1 : 0;
+      std::erase(open, boundary.table);
+    }
+    if (i + 1 == boundaries.size() || covering == 0) continue;
+    const uint64_t length =
+        boundaries[i + 1].offset_bytes - boundary.offset_bytes;
+    if (length == 0) continue;
+    const uint32_t first =
+        open.empty() ? 0 : *std::min_element(open.begin(), open.end());
+    segments.push_back(
+        {boundary.offset_bytes, length, first, covering, active_covering});
+  }
+  return segments;
+}
+
+// Fills the table of L2 tables from the words of the L1 segments.
+class L2Collector {
+ public:
+  explicit L2Collector(CheckState& state) : state_(state) {}
+
+  void CollectSegment(const L1Segment& segment);
+  std::vector<L2Table> Take();
+
+ private:
+  void ReportUnreadable(const L1Segment& segment,
+                        const std::vector<UnreadableRange>& unreadable);
+  void CollectEntry(const L1Segment& segment, uint64_t index, L1Entry entry);
+  // Reports what is wrong with the entry. True if it can be followed.
+  bool JudgeEntry(const L1Segment& segment, uint64_t index, L1Entry entry);
+  void AddTable(const L1Segment& segment, uint64_t index, L1Entry entry);
+  Finding MakeFinding(Problem problem, const L1Segment& segment, uint64_t index,
+                      uint64_t actual) const;
+
+  CheckState& state_;
+  absl::flat_hash_map<uint64_t, L2Table> tables_;
+  // The L1 table that named an L2 table last, to notice one naming it twice.
+  absl::flat_hash_map<uint64_t, std::pair<uint32_t, uint64_t>> last_named_;
+};
+
+Finding L2Collector::MakeFinding(Problem problem, const L1Segment& segment,
+                                 uint64_t index, uint64_t actual) const {
+  const ImageModel& model = state_.model;
+  const L1Table& table = model.l1_tables[segment.table];
+  Finding finding;
+  finding.problem = problem;
+  finding.location.structure =
+      table.active ? Structure::kActiveL1 : Structure::kSnapshotL1;
+  finding.location.table_offset = table.offset_bytes;
+  finding.location.index = index;
+  finding.location.snapshot = table.snapshot_name;
+  finding.actual = actual;
+  L2Table whole;
+  whole.l1_table = segment.table;
+  whole.l1_index = static_cast<uint32_t>(index);
+  finding.guest.push_back(
+      GuestRangeOf(model, whole, 0, model.geometry->l2_entries()));
+  return finding;
+}
+
+bool L2Collector::JudgeEntry(const L1Segment& segment, uint64_t index,
+                             L1Entry entry) {
+  const ImageModel& model = state_.model;
+  const Geometry& geometry = *model.geometry;
+  const uint64_t offset = entry.l2_offset().value();
+  bool usable = true;
+  if (entry.reserved_bits() != 0) {
+    state_.sink.Add(
+        MakeFinding(Problem::kL1EntryReserved, segment, index, entry.raw()),
+        segment.covering);
+  } else if (offset == 0) {
+    // qemu-img has no word for it, but takes the header for an L2 table.
+    state_.sink.Add(
+        MakeFinding(Problem::kL1EntryNoOffset, segment, index, entry.raw()), 0);
+  }
+  if (model.ReachesPastEnd(offset, geometry.cluster_size())) {
+    Finding finding =
+        MakeFinding(Problem::kL1EntryPastEnd, segment, index, offset);
+    finding.expected = model.file_size_bytes;
+    state_.sink.Add(std::move(finding), segment.covering);
+    usable = false;
+  }
+  if (!geometry.IsAligned(offset)) {
+    state_.sink.Add(
+        MakeFinding(Problem::kL1EntryUnaligned, segment, index, offset),
+        segment.covering);
+    usable = usable && state_.options.qemu_compatible;
+  }
+  if (!usable) state_.model.references_incomplete = true;
+  return usable && (offset != 0 || state_.options.qemu_compatible);
+}
+
+void L2Collector::AddTable(const L1Segment& segment, uint64_t index,
+                           L1Entry entry) {
+  const uint64_t offset = entry.l2_offset().value();
+  L2Table& table = tables_[offset];
+  const bool active = segment.active_covering > 0;
+  if (table.references == 0 || (active && !table.active())) {
+    table.offset_bytes = offset;
+    table.l1_table = segment.table;
+    table.l1_index = static_cast<uint32_t>(index);
+  }
+  table.references += segment.covering;
+  table.active_references += segment.active_covering;
+  if (active) {
+    table.flags |= entry.copied() ? kReferenceCopied : kReferenceNotCopied;
+  }
+}
+
+void L2Collector::CollectEntry(const L1Segment& segment, uint64_t index,
+                               L1Entry entry) {
+  if (!JudgeEntry(segment, index, entry)) return;
+  AddTable(segment, index, entry);
+  const auto [named, fresh] =
+      last_named_.try_emplace(entry.l2_offset().value(), segment.table, index);
+  if (fresh) return;
+  if (named->second.first == segment.table) {
+    Finding finding = MakeFinding(Problem::kL2TableReferencedTwice, segment,
+                                  index, entry.l2_offset().value());
+    finding.expected = named->second.second;
+    finding.host =
+        HostRun{state_.model.geometry->ClusterOf(entry.l2_offset()).value(), 1,
+                entry.l2_offset().value()};
+    state_.sink.Add(std::move(finding), segment.covering);
+  }
+  named->second = {segment.table, index};
+}
+
+void L2Collector::ReportUnreadable(
+    const L1Segment& segment, const std::vector<UnreadableRange>& unreadable) {
+  const L1Table& table = state_.model.l1_tables[segment.table];
+  for (const UnreadableRange& range : unreadable) {
+    const uint64_t index =
+        (range.offset_bytes - table.offset_bytes) / kL1EntrySize;
+    Finding finding = MakeFinding(Problem::kL1TableUnreadable, segment, index,
+                                  range.length_bytes);
+    finding.detail = range.reason;
+    const uint64_t coverage = state_.model.geometry->l2_coverage();
+    finding.guest.front().length_bytes = std::min(
+        table.disk_size_bytes > finding.guest.front().offset_bytes
+            ? table.disk_size_bytes - finding.guest.front().offset_bytes
+            : coverage,
+        (range.length_bytes + 7) / kL1EntrySize * coverage);
+    state_.sink.Add(std::move(finding));
+    state_.sink.AddUnreadableBytes(range.length_bytes);
+    state_.model.references_incomplete = true;
+  }
+}
+
+void L2Collector::CollectSegment(const L1Segment& segment) {
+  const L1Table& table = state_.model.l1_tables[segment.table];
+  std::vector<std::byte> piece;
+  for (uint64_t done = 0; done < segment.length_bytes; done += piece.size()) {
+    if (state_.reader.Cancelled()) return;
+    const uint64_t offset = segment.offset_bytes + done;
+    // What lies past the end of the file is zeros.
+    if (offset >= state_.model.file_size_bytes) return;
+    piece.resize(std::min(kPieceBytes, segment.length_bytes - done));
+    ReportUnreadable(segment, state_.reader.Read(offset, piece));
+    const uint64_t first_index = (offset - table.offset_bytes) / kL1EntrySize;
+    for (uint64_t at = 0; at + kL1EntrySize <= piece.size();
+         at += kL1EntrySize) {
+      const L1Entry entry = L1Entry::Decode(piece.data() + at);
+      if (entry.is_zero()) continue;
+      CollectEntry(segment, first_index + at / kL1EntrySize, entry);
+    }
+  }
+}
+
+std::vector<L2Table> L2Collector::Take() {
+  std::vector<L2Table> tables;
+  tables.reserve(tables_.size());
+  for (const auto& [offset, table] : tables_) tables.push_back(table);
+  std::sort(tables.begin(), tables.end(),
+            [](const L2Table& a, const L2Table& b) {
+              return a.offset_bytes < b.offset_bytes;
+            });
+  return tables;
+}
+
+}  // namespace
+
+std::vector<L2Table> CollectL2Tables(CheckState& state) {
+  L2Collector collector(state);
+  for (const L1Segment& segment : CutIntoSegments(state.model)) {
+    collector.CollectSegment(segment);
+  }
+  return collector.Take();
+}
+
+L2ScanRules ScanRulesOf(const CheckState& state) {
+  const ImageModel& model = state.model;
+  L2ScanRules rules;
+  rules.cluster_size_bytes = model.geometry->cluster_size();
+  rules.extended_l2 = model.geometry->extended_l2();
+  rules.zero_flag_allowed = model.header.version >= 3 && !rules.extended_l2;
+  rules.external_data_file = model.external_data_file;
+  rules.file_end_bytes = (model.file_size_bytes + 511) / 512 * 512;
+  return rules;
+}
+
+Location LocationOf(const ImageModel& model, const L2Table& table,
+                    uint64_t entry_index) {
+  Location location;
+  location.structure =
+      table.active() ? Structure::kActiveL2 : Structure::kInactiveL2;
+  location.table_offset = table.offset_bytes;
+  location.index = entry_index;
+  location.snapshot = model.l1_tables[table.l1_table].snapshot_name;
+  return location;
+}
+
+GuestRange GuestRangeOf(const ImageModel& model, const L2Table& table,
+                        uint64_t first_entry, uint64_t entries) {
+  const Geometry& geometry = *model.geometry;
+  const L1Table& l1_table = model.l1_tables[table.l1_table];
+  GuestRange range;
+  range.snapshot = l1_table.snapshot_name;
+  range.offset_bytes = uint64_t{table.l1_index} * geometry.l2_coverage() +
+                       first_entry * geometry.cluster_size();
+  range.length_bytes = entries * geometry.cluster_size();
+  if (range.offset_bytes >= l1_table.disk_size_bytes) {
+    range.vm_state = true;
+  } else {
+    range.length_bytes = std::min(
+        range.length_bytes, l1_table.disk_size_bytes - range.offset_bytes);
+  }
+  return range;
+}
+
+}  // namespace qcow2::checker

@@ -1,0 +1,252 @@
+#include "checker/reference_pass.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "checker/l2_entry_judge.h"
+#include "checker/l2_shape.h"
+#include "checker/table_walk.h"
+
+namespace qcow2::checker {
+namespace {
+
+// A table with at least this many damaged entries, and more damaged ones than
+// others, was overwritten as a whole rather than hit here and there.
+constexpr uint64_t kOverwrittenEntries = 4;
+
+// What the threads of a pass share.
+struct Shared {
+  std::mutex mutex;
+  AllocationSummary allocation;
+  std::vector<uint64_t> empty_active_tables;
+  std::atomic<bool> references_incomplete{false};
+};
+
+// Counts the references of the L2 tables one thread visits.
+class ReferenceVisitor : public TableVisitor {
+ public:
+  ReferenceVisitor(const CheckState& state, std::span<const L2Table> tables,
+                   bool report, ReferenceMap& map, Shared& shared)
+      : model_(state.model),
+        geometry_(*state.model.geometry),
+        rules_(ScanRulesOf(state)),
+        tables_(tables),
+        report_(report),
+        qemu_compatible_(state.options.qemu_compatible),
+        writer_(map),
+        shared_(shared) {}
+
+  ~ReferenceVisitor() override {
+    const std::lock_guard<std::mutex> lock(shared_.mutex);
+    shared_.allocation.allocated_clusters += allocation_.allocated_clusters;
+    shared_.allocation.fragmented_clusters += allocation_.fragmented_clusters;
+    shared_.allocation.compressed_clusters += allocation_.compressed_clusters;
+    shared_.empty_active_tables.insert(shared_.empty_active_tables.end(),
+                                       empty_active_tables_.begin(),
+                                       empty_active_tables_.end());
+  }
+
+  void VisitTable(uint64_t index, std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& unreadable,
+                  FindingSink& sink) override;
+  void EndBatch() override { writer_.Release(); }
+
+  // Called by the scan.
+  void OnRun(const L2Run& run);
+  void OnOdd(uint64_t index, L2Entry entry);
+
+ private:
+  void AddTableItself();
+  void CountAllocated(uint64_t host_offset, uint64_t clusters);
+  void ReportUnreadable(const std::vector<UnreadableRange>& unreadable);
+  void ReportShape(std::span<const std::byte> bytes);
+
+  const ImageModel& model_;
+  const Geometry& geometry_;
+  const L2ScanRules rules_;
+  const std::span<const L2Table> tables_;
+  const bool report_;
+  const bool qemu_compatible_;
+  ReferenceMap::Writer writer_;
+  Shared& shared_;
+  AllocationSummary allocation_;
+  std::vector<uint64_t> empty_active_tables_;
+  // Of the table being visited.
+  const L2Table* table_ = nullptr;
+  FindingSink* sink_ = nullptr;
+  uint64_t next_contiguous_offset_ = 0;
+  uint64_t regular_entries_ = 0;
+  uint64_t lost_entries_ = 0;
+};
+
+void ReferenceVisitor::AddTableItself() {
+  const uint64_t first = table_->offset_bytes >> geometry_.cluster_bits();
+  // Only qemu-img follows tables that are not aligned; they touch two clusters.
+  const uint64_t clusters = geometry_.IsAligned(table_->offset_bytes) ? 1 : 2;
+  writer_.Add(first, clusters, table_->references,
+              kReferenceMetadata | table_->flags);
+}
+
+void ReferenceVisitor::CountAllocated(uint64_t host_offset, uint64_t clusters) {
+  if (!report_ || !table_->active()) return;
+  const uint64_t times = table_->active_references;
+  allocation_.allocated_clusters += clusters * times;
+  if (next_contiguous_offset_ != 0 && host_offset != next_contiguous_offset_) {
+    allocation_.fragmented_clusters += times;
+  }
+  next_contiguous_offset_ = host_offset + clusters * geometry_.cluster_size();
+}
+
+void ReferenceVisitor::OnRun(const L2Run& run) {
+  CountAllocated(run.host_offset_bytes, run.entries);
+  regular_entries_ += run.entries;
+  uint32_t flags = 0;
+  if (table_->active()) {
+    flags = run.copied ? kReferenceCopied : kReferenceNotCopied;
+  }
+  writer_.Add(run.host_offset_bytes >> geometry_.cluster_bits(), run.entries,
+              table_->references, flags);
+}
+
+void ReferenceVisitor::OnOdd(uint64_t index, L2Entry entry) {
+  if (report_) {
+    if (JudgeL2Entry(model_, *table_, index, entry, *sink_)) ++lost_entries_;
+    const L2EntryType type =
+        TypeOf(entry, geometry_, model_.external_data_file);
+    if (type == L2EntryType::kNormal || type == L2EntryType::kZeroAllocated) {
+      CountAllocated(entry.host_offset().value(), 1);
+    } else if (type == L2EntryType::kCompressed && entry.bitmap() == 0 &&
+               !model_.external_data_file && table_->active()) {
+      const uint64_t times = table_->active_references;
+      allocation_.allocated_clusters += times;
+      allocation_.compressed_clusters += times;
+      // They share sectors with their neighbours, so each is a fragment.
+      allocation_.fragmented_clusters += times;
+    }
+  }
+  const EntryReference reference = ReferenceOf(model_, entry, qemu_compatible_);
+  if (reference.length_bytes == 0) return;
+  const uint64_t first = reference.offset_bytes >> geometry_.cluster_bits();
+  const uint64_t last = (reference.offset_bytes + reference.length_bytes - 1) >>
+                        geometry_.cluster_bits();
+  uint32_t flags = 0;
+  if (table_->active() && reference.whole_cluster) {
+    flags = reference.copied ? kReferenceCopied : kReferenceNotCopied;
+  }
+  writer_.Add(first, last - first + 1, table_->references, flags);
+}
+
+void ReferenceVisitor::ReportUnreadable(
+    const std::vector<UnreadableRange>& unreadable) {
+  for (const UnreadableRange& range : unreadable) {
+    const uint64_t entry_size = geometry_.l2_entry_size();
+    const uint64_t index =
+        (range.offset_bytes - table_->offset_bytes) / entry_size;
+    Finding finding;
+    finding.problem = Problem::kL2TableUnreadable;
+    finding.location = LocationOf(model_, *table_, index);
+    finding.guest.push_back(
+        GuestRangeOf(model_, *table_, index, range.length_bytes / entry_size));
+    finding.actual = range.length_bytes;
+    finding.detail = range.reason;
+    sink_->Add(std::move(finding));
+    sink_->AddUnreadableBytes(range.length_bytes);
+    shared_.references_incomplete = true;
+  }
+}
+
+void ReferenceVisitor::ReportShape(std::span<const std::byte> bytes) {
+  if (lost_entries_ < kOverwrittenEntries ||
+      lost_entries_ <= regular_entries_) {
+    return;
+  }
+  const TableShape shape = ShapeOf(bytes, geometry_, rules_, nullptr);
+  if (shape != TableShape::kRefcountBlock && shape != TableShape::kOtherData) {
+    return;
+  }
+  Finding finding;
+  finding.problem = shape == TableShape::kRefcountBlock
+                        ? Problem::kL2TableIsRefcountBlock
+                        : Problem::kL2TableIsGuestData;
+  finding.location = LocationOf(model_, *table_, 0);
+  finding.location.index.reset();
+  finding.host = HostRun{table_->offset_bytes >> geometry_.cluster_bits(), 1,
+                         table_->offset_bytes};
+  finding.guest.push_back(
+      GuestRangeOf(model_, *table_, 0, geometry_.l2_entries()));
+  sink_->Add(std::move(finding));
+}
+
+void ReferenceVisitor::VisitTable(
+    uint64_t index, std::span<const std::byte> bytes,
+    const std::vector<UnreadableRange>& unreadable, FindingSink& sink) {
+  table_ = &tables_[index];
+  sink_ = &sink;
+  next_contiguous_offset_ = 0;
+  regular_entries_ = 0;
+  lost_entries_ = 0;
+  AddTableItself();
+  if (!report_) {
+    ScanL2Table(bytes, rules_, *this);
+    return;
+  }
+  if (!unreadable.empty()) ReportUnreadable(unreadable);
+  ScanL2Table(bytes, rules_, *this);
+  if (lost_entries_ > 0) shared_.references_incomplete = true;
+  ReportShape(bytes);
+  if (unreadable.empty() && table_->active() &&
+      LeadingZeroBytes(bytes.data(), bytes.size()) == bytes.size()) {
+    empty_active_tables_.push_back(index);
+  }
+}
+
+void AddRegions(const CheckState& state, ReferenceMap& map) {
+  const Geometry& geometry = *state.model.geometry;
+  ReferenceMap::Writer writer(map);
+  for (const MetadataRegion& region : state.model.regions) {
+    if (region.length_bytes == 0) continue;
+    const bool past_end =
+        state.model.ReachesPastEnd(region.offset_bytes, region.length_bytes);
+    // qemu-img does not count any of a region that is cut off; we count the
+    // part that is there, since it is in use.
+    if (past_end && state.options.qemu_compatible) continue;
+    const uint64_t first = region.offset_bytes >> geometry.cluster_bits();
+    const uint64_t last = (region.offset_bytes + region.length_bytes - 1) >>
+                          geometry.cluster_bits();
+    writer.Add(first, last - first + 1, region.references, kReferenceMetadata);
+  }
+}
+
+}  // namespace
+
+ReferencePassResult RunReferencePass(CheckState& state,
+                                     std::span<const L2Table> tables,
+                                     bool report, ReferenceMap& map) {
+  AddRegions(state, map);
+  Shared shared;
+  TableWalk walk;
+  walk.tables = tables.size();
+  walk.table_bytes = state.model.geometry->cluster_size();
+  walk.offset_of = [&](uint64_t index) { return tables[index].offset_bytes; };
+  walk.make_visitor = [&] {
+    return std::make_unique<ReferenceVisitor>(state, tables, report, map,
+                                              shared);
+  };
+  WalkTables(state, walk);
+  if (report) {
+    state.allocation.allocated_clusters = shared.allocation.allocated_clusters;
+    state.allocation.fragmented_clusters =
+        shared.allocation.fragmented_clusters;
+    state.allocation.compressed_clusters =
+        shared.allocation.compressed_clusters;
+    if (shared.references_incomplete) state.model.references_incomplete = true;
+  }
+  std::sort(shared.empty_active_tables.begin(),
+            shared.empty_active_tables.end());
+  return {std::move(shared.empty_active_tables)};
+}
+
+}  // namespace qcow2::checker

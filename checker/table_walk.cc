@@ -1,0 +1,157 @@
+#include "checker/table_walk.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+namespace qcow2::checker {
+namespace {
+
+// A batch is what a thread takes at a time: enough to make taking cheap,
+// little enough to spread a small image over the threads.
+constexpr uint64_t kBatchBytes = 1024 * 1024;
+constexpr uint64_t kBatchTables = 256;
+// Tables closer to each other than this are read in one go.
+constexpr uint64_t kMaxGapBytes = 16 * 1024;
+constexpr uint64_t kReadBytes = 256 * 1024;
+// A walk longer than this first asks where the file has data at all: sparse
+// files can claim more tables than anyone could read.
+constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
+constexpr unsigned kMaxWorkers = 8;
+
+class Walker {
+ public:
+  Walker(CheckState& state, const TableWalk& walk)
+      : state_(state),
+        walk_(walk),
+        batch_tables_(std::clamp<uint64_t>(kBatchBytes / walk.table_bytes, 1,
+                                           kBatchTables)),
+        batches_((walk.tables + batch_tables_ - 1) / batch_tables_),
+        ask_for_holes_(walk.tables > kAskForHolesBytes / walk.table_bytes),
+        sinks_(batches_) {}
+
+  void Run();
+
+ private:
+  void RunWorker();
+  void RunBatch(uint64_t batch, TableVisitor& visitor,
+                std::vector<std::byte>& buffer);
+  // Reads tables [first, end), which lie close together, and visits them.
+  void RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
+                std::vector<std::byte>& buffer, FindingSink& sink);
+  // The end of the group of close tables that begins at `first`.
+  uint64_t GroupEnd(uint64_t first, uint64_t end) const;
+  bool IsHole(uint64_t offset) const;
+
+  CheckState& state_;
+  const TableWalk& walk_;
+  const uint64_t batch_tables_;
+  const uint64_t batches_;
+  const bool ask_for_holes_;
+  std::atomic<uint64_t> next_batch_{0};
+  std::vector<std::unique_ptr<FindingSink>> sinks_;  // by batch; null: empty
+};
+
+bool Walker::IsHole(uint64_t offset) const {
+  const absl::StatusOr<ByteRange> data = state_.reader.file().NextData(offset);
+  return data.ok() &&
+         (data->length == 0 || data->offset >= offset + walk_.table_bytes);
+}
+
+uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
+  const uint64_t begin_offset = walk_.offset_of(first);
+  uint64_t next = first + 1;
+  uint64_t last_offset = begin_offset;
+  while (next < end) {
+    const uint64_t offset = walk_.offset_of(next);
+    if (offset < last_offset ||
+        offset - begin_offset + walk_.table_bytes > kReadBytes ||
+        offset > last_offset + walk_.table_bytes + kMaxGapBytes) {
+      break;
+    }
+    last_offset = offset;
+    ++next;
+  }
+  return next;
+}
+
+void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
+                      std::vector<std::byte>& buffer, FindingSink& sink) {
+  const uint64_t begin_offset = walk_.offset_of(first);
+  const uint64_t length =
+      walk_.offset_of(end - 1) - begin_offset + walk_.table_bytes;
+  if (buffer.size() < length) buffer.resize(length);
+  const std::span<std::byte> bytes(buffer.data(), length);
+  if (ask_for_holes_ && end - first == 1 && IsHole(begin_offset)) {
+    std::fill(bytes.begin(), bytes.end(), std::byte{0});
+    visitor.VisitTable(first, bytes, {}, sink);
+    return;
+  }
+  const std::vector<UnreadableRange> unreadable =
+      state_.reader.Read(begin_offset, bytes);
+  for (uint64_t i = first; i < end; ++i) {
+    const uint64_t offset = walk_.offset_of(i);
+    std::vector<UnreadableRange> here;
+    for (const UnreadableRange& range : unreadable) {
+      const uint64_t from = std::max(range.offset_bytes, offset);
+      const uint64_t to = std::min(range.offset_bytes + range.length_bytes,
+                                   offset + walk_.table_bytes);
+      if (from < to) here.push_back({from, to - from, range.reason});
+    }
+    visitor.VisitTable(
+        i, bytes.subspan(offset - begin_offset, walk_.table_bytes), here, sink);
+  }
+}
+
+void Walker::RunBatch(uint64_t batch, TableVisitor& visitor,
+                      std::vector<std::byte>& buffer) {
+  auto sink = std::make_unique<FindingSink>(state_.options.max_problems);
+  uint64_t first = batch * batch_tables_;
+  const uint64_t end = std::min(first + batch_tables_, walk_.tables);
+  while (first < end && !state_.reader.Cancelled()) {
+    const uint64_t group_end = GroupEnd(first, end);
+    RunGroup(first, group_end, visitor, buffer, *sink);
+    first = group_end;
+  }
+  visitor.EndBatch();
+  if (!sink->empty()) sinks_[batch] = std::move(sink);
+}
+
+void Walker::RunWorker() {
+  const std::unique_ptr<TableVisitor> visitor = walk_.make_visitor();
+  std::vector<std::byte> buffer;
+  uint64_t batch;
+  while ((batch = next_batch_.fetch_add(1)) < batches_ &&
+         !state_.reader.Cancelled()) {
+    RunBatch(batch, *visitor, buffer);
+  }
+}
+
+void Walker::Run() {
+  const uint64_t workers =
+      std::min<uint64_t>(WorkerCount(state_.options), batches_);
+  std::vector<std::thread> threads;
+  for (uint64_t i = 1; i < workers; ++i) {
+    threads.emplace_back([this] { RunWorker(); });
+  }
+  if (workers > 0) RunWorker();
+  for (std::thread& thread : threads) thread.join();
+  for (std::unique_ptr<FindingSink>& sink : sinks_) {
+    if (sink != nullptr) state_.sink.Append(*std::move(sink));
+  }
+}
+
+}  // namespace
+
+void WalkTables(CheckState& state, const TableWalk& walk) {
+  if (walk.tables == 0) return;
+  Walker(state, walk).Run();
+}
+
+unsigned WorkerCount(const CheckOptions& options) {
+  if (options.jobs != 0) return std::min(options.jobs, 256u);
+  return std::clamp(std::thread::hardware_concurrency(), 1u, kMaxWorkers);
+}
+
+}  // namespace qcow2::checker
