@@ -13,7 +13,7 @@ for argument; do
     --only=*) only=$argument ;;
   esac
 done
-python3 bench/make_images.py $only ${images:+"$images"}
+python3 bench/make_images.py ${only:+"$only"} ${images:+"$images"}
 # The convenience link bazel-bin points to whatever was built last.
 built=$(bazel info --config=opt bazel-bin 2>/dev/null)
 exec python3 bench/run.py --fsck="$built/cli/qcow2-fsck" \
