@@ -1,0 +1,168 @@
+#include "checker/l2_scan.h"
+
+#include <cstdint>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "checker/l2_shape.h"
+#include "engine/format/refcount_block.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::checker {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr uint64_t kCluster = 65536;
+
+L2ScanRules Rules() {
+  L2ScanRules rules;
+  rules.cluster_size_bytes = kCluster;
+  rules.zero_flag_allowed = true;
+  rules.file_end_bytes = 1000 * kCluster;
+  return rules;
+}
+
+std::vector<std::byte> Table(const std::vector<uint64_t>& words) {
+  std::vector<std::byte> bytes(words.size() * 8);
+  for (size_t i = 0; i < words.size(); ++i) {
+    StoreBe64(bytes.data() + i * 8, words[i]);
+  }
+  return bytes;
+}
+
+// What a scan told: runs as (index, entries, offset, copied), odd entries by
+// index.
+struct Recorder {
+  std::vector<std::tuple<uint64_t, uint64_t, uint64_t, bool>> runs;
+  std::vector<uint64_t> odd;
+
+  void OnRun(const L2Run& run) {
+    runs.emplace_back(run.first_index, run.entries, run.host_offset_bytes,
+                      run.copied);
+  }
+  void OnOdd(uint64_t index, L2Entry) { odd.push_back(index); }
+};
+
+Recorder Scan(const std::vector<uint64_t>& words,
+              const L2ScanRules& rules = Rules()) {
+  Recorder recorder;
+  ScanL2Table(Table(words), rules, recorder);
+  return recorder;
+}
+
+TEST(ScanL2TableTest, RegularEntriesMakeRuns) {
+  std::vector<uint64_t> words(300);
+  for (uint64_t i = 0; i < 200; ++i) {
+    words[50 + i] = kCopiedFlag | (10 + i) * kCluster;
+  }
+  const Recorder seen = Scan(words);
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(50, 200, 10 * kCluster, true)));
+  EXPECT_THAT(seen.odd, IsEmpty());
+}
+
+TEST(ScanL2TableTest, AChangeOfFlagOrPlaceBeginsANewRun) {
+  const Recorder seen =
+      Scan({kCopiedFlag | 5 * kCluster, kCopiedFlag | 6 * kCluster,
+            7 * kCluster, 9 * kCluster, 8 * kCluster});
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(0, 2, 5 * kCluster, true),
+                                     std::tuple(2, 1, 7 * kCluster, false),
+                                     std::tuple(3, 1, 9 * kCluster, false),
+                                     std::tuple(4, 1, 8 * kCluster, false)));
+}
+
+TEST(ScanL2TableTest, ZeroEntriesSayNothingAndAllocatedZerosAreRuns) {
+  const Recorder seen =
+      Scan({kZeroFlag, 0, kZeroFlag | kCopiedFlag | 5 * kCluster});
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(2, 1, 5 * kCluster, true)));
+  EXPECT_THAT(seen.odd, IsEmpty());
+}
+
+TEST(ScanL2TableTest, DamagedEntriesAreOdd) {
+  EXPECT_THAT(
+      Scan({5 * kCluster + 512, 5 * kCluster | 2, kCompressedFlag | 12345,
+            1000 * kCluster, uint64_t{1} << 60})
+          .odd,
+      ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(ScanL2TableTest, ARunEndsAtTheEndOfTheFile) {
+  const Recorder seen = Scan({998 * kCluster, 999 * kCluster, 1000 * kCluster});
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(0, 2, 998 * kCluster, false)));
+  EXPECT_THAT(seen.odd, ElementsAre(2));
+}
+
+TEST(ScanL2TableTest, ALastClusterThatIsThereInPartCounts) {
+  L2ScanRules rules = Rules();
+  rules.file_end_bytes = 2 * kCluster + 512;
+  const Recorder seen = Scan({kCluster, 2 * kCluster, 3 * kCluster}, rules);
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(0, 2, kCluster, false)));
+  EXPECT_THAT(seen.odd, ElementsAre(2));
+}
+
+TEST(ScanL2TableTest, ExtendedEntriesNeedLikeBitmapsForARun) {
+  L2ScanRules rules = Rules();
+  rules.extended_l2 = true;
+  rules.zero_flag_allowed = false;
+  const Recorder seen = Scan({5 * kCluster, 0xffffffff,      //
+                              6 * kCluster, 0xffffffff,      //
+                              7 * kCluster, 0x0000000f,      //
+                              8 * kCluster, 0x100000001,     // both
+                              0, 0xffffffff00000000,         // zeros
+                              0, 1,                          // no offset
+                              9 * kCluster | kZeroFlag, 1},  // reserved
+                             rules);
+  EXPECT_THAT(seen.runs, ElementsAre(std::tuple(0, 2, 5 * kCluster, false),
+                                     std::tuple(2, 1, 7 * kCluster, false)));
+  EXPECT_THAT(seen.odd, ElementsAre(3, 5, 6));
+}
+
+TEST(ScanL2TableTest, WithAnExternalDataFileEveryEntryIsLookedAt) {
+  L2ScanRules rules = Rules();
+  rules.external_data_file = true;
+  EXPECT_THAT(Scan({kCopiedFlag, 0, kCopiedFlag | kCluster}, rules).odd,
+              ElementsAre(0, 2));
+}
+
+TEST(AscendingEntriesTest, StopsAtEveryPossiblePlace) {
+  for (uint64_t length = 0; length < 100; ++length) {
+    std::vector<uint64_t> words(120);
+    for (uint64_t i = 0; i < length; ++i) words[i] = 7 + i * 512;
+    EXPECT_EQ(AscendingEntries(Table(words).data(), 8, 120, 7, 512), length);
+  }
+}
+
+TEST(LeadingZeroBytesTest, StopsAtEveryPossibleWord) {
+  for (uint64_t zeros = 0; zeros < 40; ++zeros) {
+    std::vector<uint64_t> words(41);
+    words[zeros] = 1;
+    EXPECT_EQ(LeadingZeroBytes(Table(words).data(), 41 * 8), zeros * 8);
+  }
+}
+
+TEST(ShapeOfTest, TellsTablesBlocksAndDataApart) {
+  const Geometry geometry = *Geometry::Create(16, 4, false);
+  std::vector<std::byte> cluster(kCluster);
+  EXPECT_EQ(ShapeOf(cluster, geometry, Rules(), nullptr), TableShape::kEmpty);
+  for (uint64_t i = 0; i < 100; ++i) {
+    StoreBe64(cluster.data() + i * 8, kCopiedFlag | (i + 5) * kCluster);
+  }
+  uint64_t entries = 0;
+  EXPECT_EQ(ShapeOf(cluster, geometry, Rules(), &entries),
+            TableShape::kL2Table);
+  EXPECT_EQ(entries, 100);
+
+  std::vector<std::byte> block(kCluster);
+  for (uint64_t i = 0; i < 3000; ++i) SetRefcount(block, 4, i, 1);
+  EXPECT_EQ(ShapeOf(block, geometry, Rules(), nullptr),
+            TableShape::kRefcountBlock);
+
+  const std::vector<std::byte> text(kCluster, std::byte{'a'});
+  EXPECT_EQ(ShapeOf(text, geometry, Rules(), nullptr), TableShape::kOtherData);
+}
+
+}  // namespace
+}  // namespace qcow2::checker

@@ -1,0 +1,185 @@
+#include "checker/reference_map.h"
+
+#include <cstdint>
+#include <map>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::checker {
+namespace {
+
+constexpr uint64_t kChunk = ReferenceMap::kChunkClusters;
+
+void Add(ReferenceMap& map, uint64_t first, uint64_t clusters, uint64_t weight,
+         uint32_t flags = 0) {
+  ReferenceMap::Writer(map).Add(first, clusters, weight, flags);
+}
+
+TEST(ReferenceMapTest, UntouchedClustersHaveNoReferences) {
+  const ReferenceMap map(0, 1000, 0);
+  EXPECT_EQ(map.At(0), ReferenceCell{});
+  EXPECT_TRUE(map.ChunkIndexes().empty());
+}
+
+TEST(ReferenceMapTest, AddsWeightsOverRangesAcrossChunks) {
+  ReferenceMap map(0, 3 * kChunk, 0);
+  Add(map, kChunk - 2, kChunk + 4, 1);
+  Add(map, kChunk, 1, 16);
+  EXPECT_EQ(map.At(kChunk - 3).count, 0);
+  EXPECT_EQ(map.At(kChunk - 2).count, 1);
+  EXPECT_EQ(map.At(kChunk).count, 17);
+  EXPECT_EQ(map.At(2 * kChunk + 1).count, 1);
+  EXPECT_EQ(map.At(2 * kChunk + 2).count, 0);
+  EXPECT_THAT(map.ChunkIndexes(), testing::ElementsAre(0, 1, 2));
+}
+
+TEST(ReferenceMapTest, IgnoresWhatIsOutsideItsRange) {
+  ReferenceMap map(100, 200, 0);
+  Add(map, 50, 100, 1);
+  Add(map, 190, 100, 1);
+  EXPECT_EQ(map.At(99).count, 0);
+  EXPECT_EQ(map.At(100).count, 1);
+  EXPECT_EQ(map.At(199).count, 1);
+  EXPECT_EQ(map.At(200).count, 0);
+}
+
+TEST(ReferenceMapTest, MetadataMeetingAnythingIsAnOverlapInEitherOrder) {
+  ReferenceMap map(0, 100, 0);
+  Add(map, 1, 1, 1, kReferenceMetadata);
+  Add(map, 1, 1, 1, kReferenceCopied);
+  Add(map, 2, 1, 1, kReferenceCopied);
+  Add(map, 2, 1, 1, kReferenceMetadata);
+  Add(map, 3, 1, 1);
+  Add(map, 3, 1, 1);
+  Add(map, 4, 1, 7, kReferenceMetadata);
+  EXPECT_NE(map.At(1).flags & kReferenceOverlap, 0);
+  EXPECT_NE(map.At(2).flags & kReferenceOverlap, 0);
+  EXPECT_EQ(map.At(3).flags & kReferenceOverlap, 0);
+  // One structure that several entries name is one owner.
+  EXPECT_EQ(map.At(4).flags & kReferenceOverlap, 0);
+}
+
+TEST(ReferenceMapTest, CountsSaturate) {
+  ReferenceMap map(0, 10, 0);
+  Add(map, 0, 1, kMaxReferences - 1);
+  Add(map, 0, 1, 5);
+  EXPECT_EQ(map.At(0).count, kMaxReferences);
+}
+
+// The runs cover the range without gaps and hold what At says.
+void ExpectRunsMatchCells(const ReferenceMap& map, uint64_t first,
+                          uint64_t end) {
+  uint64_t next = first;
+  map.ForEachRun(
+      first, end,
+      [&](uint64_t run, uint64_t clusters, const ReferenceCell& cell) {
+        ASSERT_EQ(run, next);
+        ASSERT_GT(clusters, 0);
+        for (uint64_t i = run; i < run + clusters; ++i)
+          ASSERT_EQ(map.At(i), cell);
+        next = run + clusters;
+      });
+  EXPECT_EQ(next, end);
+}
+
+class ReferenceMapRandomTest : public testing::TestWithParam<uint64_t> {};
+
+// Whatever form a chunk takes, it counts as a plain map does.
+TEST_P(ReferenceMapRandomTest, CountsLikeAPlainMap) {
+  std::mt19937_64 random(20);
+  const uint64_t end = 2 * kChunk;
+  ReferenceMap map(0, end, 0);
+  std::map<uint64_t, ReferenceCell> plain;
+  for (int i = 0; i < 3000; ++i) {
+    const uint64_t first = random() % end;
+    const uint64_t clusters = 1 + random() % 5;
+    const uint64_t weight = 1 + random() % GetParam();
+    const uint32_t flags = random() % 8;
+    Add(map, first, clusters, weight, flags);
+    for (uint64_t c = first; c < std::min(first + clusters, end); ++c) {
+      ReferenceCell& cell = plain[c];
+      const uint32_t both = cell.flags | flags;
+      if (cell.count > 0 && (both & kReferenceMetadata)) {
+        cell.flags |= kReferenceOverlap;
+      }
+      cell.flags |= flags;
+      cell.count += weight;
+    }
+  }
+  for (uint64_t c = 0; c < end; ++c) {
+    const auto found = plain.find(c);
+    ASSERT_EQ(map.At(c), found == plain.end() ? ReferenceCell{} : found->second)
+        << c;
+  }
+  ExpectRunsMatchCells(map, 0, end);
+  ExpectRunsMatchCells(map, 77, kChunk + 3);
+}
+
+// Weights that stay in bytes, need 16 bits, need 64 bits.
+INSTANTIATE_TEST_SUITE_P(Weights, ReferenceMapRandomTest,
+                         testing::Values(2, 900, uint64_t{1} << 40));
+
+TEST(ReferenceMapTest, RegularImagesTakeLittleMemory) {
+  const uint64_t clusters = 16 << 20;
+  ReferenceMap map(0, clusters, 0);
+  ReferenceMap::Writer writer(map);
+  for (uint64_t first = 0; first < clusters; first += 8193) {
+    writer.Add(first, 1, 1, kReferenceMetadata);
+    writer.Add(first + 1, 8192, 1, kReferenceCopied);
+  }
+  writer.Release();
+  EXPECT_EQ(map.At(0).flags, kReferenceMetadata);
+  EXPECT_LT(map.peak_memory_bytes(), 512 * 1024);
+}
+
+TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
+  const uint64_t end = 4 * kChunk;
+  ReferenceMap map(0, end, 0);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&map, t, end] {
+      std::mt19937_64 random(t);
+      ReferenceMap::Writer writer(map);
+      for (int i = 0; i < 20000; ++i) writer.Add(random() % end, 1, 1, 0);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  uint64_t sum = 0;
+  map.ForEachRun(0, end,
+                 [&](uint64_t, uint64_t clusters, const ReferenceCell& cell) {
+                   sum += clusters * cell.count;
+                 });
+  EXPECT_EQ(sum, 80000);
+}
+
+TEST(ReferenceMapTest, MemoryLimitMovesTheEndDownAndWindowsCoverEverything) {
+  const uint64_t end = 40 * kChunk;
+  const uint64_t limit = 256 * 1024;
+  const auto fill = [&](ReferenceMap& map) {
+    std::mt19937_64 random(3);
+    ReferenceMap::Writer writer(map);
+    for (int i = 0; i < 200000; ++i) writer.Add(random() % end, 1, 1, 0);
+  };
+  uint64_t sum = 0;
+  int windows = 0;
+  for (uint64_t first = 0; first < end; ++windows) {
+    ReferenceMap map(first, end, limit);
+    fill(map);
+    ASSERT_GT(map.end_cluster(), first);
+    EXPECT_LT(map.peak_memory_bytes(), 2 * limit);
+    map.ForEachRun(first, map.end_cluster(),
+                   [&](uint64_t, uint64_t clusters, const ReferenceCell& cell) {
+                     sum += clusters * cell.count;
+                   });
+    first = map.end_cluster();
+  }
+  EXPECT_GT(windows, 2);
+  EXPECT_EQ(sum, 200000);
+}
+
+}  // namespace
+}  // namespace qcow2::checker
