@@ -1,0 +1,44 @@
+"""The rule for fuzz targets."""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+
+def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
+    """A libFuzzer binary and a test of the same code that every build can run.
+
+    `bazel build --config=fuzz //fuzz:NAME` gives the libFuzzer binary (other
+    builds leave it out). NAME_test runs the code over the seeds and over
+    `random_inputs` inputs made from a fixed number; as `NAME_test FILE...` it
+    replays inputs that libFuzzer found.
+
+    Args:
+      name: the target's name; its code is NAME.cc.
+      deps: what the code needs.
+      seeds: files the test runs over, one input each.
+      random_inputs: how many inputs the test makes.
+    """
+    cc_library(
+        name = name + "_code",
+        testonly = True,
+        srcs = [name + ".cc"],
+        deps = deps + ["//fuzz:fuzz_target"],
+        alwayslink = True,
+        visibility = ["//visibility:private"],
+    )
+    cc_binary(
+        name = name,
+        testonly = True,
+        linkopts = ["-fsanitize=fuzzer"],
+        tags = ["manual"],
+        deps = [":" + name + "_code"],
+    )
+    cc_test(
+        name = name + "_test",
+        size = "small",
+        args = ["--random=%d" % random_inputs] +
+               ["$(location %s)" % seed for seed in seeds],
+        data = seeds,
+        deps = [
+            ":" + name + "_code",
+            "//fuzz:replay_main",
+        ],
+    )
