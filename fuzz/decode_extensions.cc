@@ -18,7 +18,8 @@ using Bytes = std::span<const std::byte>;
 // `encoded` begins with `input`, or the other way round.
 bool Agree(Bytes input, Bytes encoded) {
   const size_t common = std::min(input.size(), encoded.size());
-  return std::equal(input.begin(), input.begin() + common, encoded.begin());
+  const Bytes part = input.first(common);
+  return std::equal(part.begin(), part.end(), encoded.begin());
 }
 
 void CheckKnown(Bytes data) {

@@ -4,6 +4,7 @@
 //
 //   decode_header_replay CRASHING_INPUT...
 //   decode_header_replay --random=20000
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -43,9 +44,9 @@ std::vector<uint8_t> RandomInput(std::mt19937& random) {
   return bytes;
 }
 
-void RunRandom(unsigned long count) {
+void RunRandom(uint64_t count) {
   std::mt19937 random(1);
-  for (unsigned long i = 0; i < count; ++i) {
+  for (uint64_t i = 0; i < count; ++i) {
     const std::vector<uint8_t> bytes = RandomInput(random);
     LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
   }
@@ -58,7 +59,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const size_t prefix = std::strlen(kRandomOption);
     if (std::strncmp(argv[i], kRandomOption, prefix) == 0) {
-      RunRandom(std::strtoul(argv[i] + prefix, nullptr, 10));
+      RunRandom(std::strtoull(argv[i] + prefix, nullptr, 10));
     } else {
       ok = RunFile(argv[i]) && ok;
     }

@@ -66,8 +66,9 @@ uint32_t L2EntryIssues(L2Entry entry, const Geometry& geometry,
     return CompressedIssues(entry, geometry, external_data_file);
   }
   uint32_t issues = 0;
-  if (entry.reserved_bits(/*extended=*/false) != 0)
+  if (entry.reserved_bits(/*extended=*/false) != 0) {
     issues |= kL2ReservedBitsSet;
+  }
   if (!geometry.IsAligned(entry.host_offset().value())) {
     issues |= kL2OffsetUnaligned;
   }
