@@ -2,8 +2,8 @@
 //
 // Most of an image is regular: long runs of clusters with one reference each.
 // The map is cut into chunks; a chunk is a sorted list of runs as long as that
-// is small, then an array with a byte per cluster, and wider only where counts
-// ask for it. What nothing refers to costs nothing.
+// is small, then an array with four bits a cluster for the common cases, and
+// wider only where counts ask for it. What nothing refers to costs nothing.
 //
 // In memory only. Adding is thread-safe through one Writer per thread; reading
 // starts when all writers are gone.
@@ -11,12 +11,10 @@
 #define CHECKER_REFERENCE_MAP_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -66,7 +64,7 @@ class ReferenceMap {
   // runs of neighbours are cheap; Release() before doing anything slow.
   class Writer {
    public:
-    explicit Writer(ReferenceMap& map) : map_(map) {}
+    explicit Writer(ReferenceMap& map);
     ~Writer() { Release(); }
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
@@ -77,18 +75,38 @@ class ReferenceMap {
     // kReferenceNotCopied for entries of active tables.
     void Add(uint64_t first_cluster, uint64_t clusters, uint64_t weight,
              uint32_t flags);
+    // Adds what is still kept back and gives back the lock.
     void Release();
 
    private:
     friend class ReferenceMap;
+    // A reference to one cluster, kept back to be added with others.
+    struct Single {
+      uint64_t cluster;
+      uint32_t flags;
+    };
+
+    void AddRange(uint64_t first_cluster, uint64_t clusters, uint64_t weight,
+                  uint32_t flags);
     void AddInChunk(uint64_t chunk_index, uint32_t begin, uint32_t end,
                     uint64_t weight, uint32_t flags);
+    // Adds the singles, chunk by chunk: in an image allocated in random order
+    // each would otherwise mean another lock and another chunk.
+    void FlushSingles();
+    void SortSinglesByChunk();
+    void AddSinglesInChunk(size_t begin, size_t end);
     void Enter(uint64_t chunk_index);
+    void Leave();
+    void Account(uint64_t bytes_before);
 
     ReferenceMap& map_;
     std::unique_lock<std::mutex> lock_;
     uint64_t chunk_index_ = 0;
     Chunk* chunk_ = nullptr;
+    std::vector<Single> singles_;
+    std::vector<Single> sorted_;
+    std::vector<uint32_t> starts_;
+    uint64_t singles_weight_ = 0;
   };
 
   uint64_t first_cluster() const { return first_cluster_; }
@@ -137,6 +155,9 @@ class ReferenceMap::Chunk {
   Chunk() : runs_{{0, {}}} {}
 
   void Add(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
+  // Announces that `count` separate clusters are about to be added, so that
+  // the chunk does not first become a long list of runs.
+  void ExpectSingles(size_t count);
   ReferenceCell At(uint32_t index) const;
   // The end of the run of cells like the one at `index`, at most `limit`.
   uint32_t RunEnd(uint32_t index, uint32_t limit) const;
@@ -147,13 +168,16 @@ class ReferenceMap::Chunk {
     uint32_t begin;
     ReferenceCell cell;
   };
-  // How cells are held: as runs, or as an array of words of 8, 16 or 64 bits
-  // with the flags in the low kFlagBits and the count above.
-  enum class Form { kRuns, kBytes, kHalfwords, kWords };
+  // How cells are held: as runs; as an array of four-bit codes, two a byte,
+  // for the cells that real images are made of; or as an array of words of 8,
+  // 16 or 64 bits with the flags in the low kFlagBits and the count above.
+  enum class Form { kRuns, kCodes, kBytes, kHalfwords, kWords };
   static constexpr int kFlagBits = 4;
   static constexpr uint32_t kFlagMask = (1u << kFlagBits) - 1;
   // Beyond this many runs an array is smaller or faster.
-  static constexpr size_t kMaxRuns = 512;
+  static constexpr size_t kMaxRuns = 256;
+  // So many separate clusters at once make an array worth while.
+  static constexpr size_t kManySingles = 64;
 
   static ReferenceCell Sum(ReferenceCell cell, uint64_t weight, uint32_t flags);
   void AddToRuns(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
@@ -161,10 +185,19 @@ class ReferenceMap::Chunk {
   size_t FindRun(uint32_t index) const;
   // Makes a run begin at `index`; returns its place in runs_.
   size_t SplitAt(uint32_t index);
+  // These go as far as the form can hold the sums, moving `begin`; false if
+  // something is left for a wider form.
+  bool AddToCodes(uint32_t& begin, uint32_t end, uint64_t weight,
+                  uint32_t flags);
   template <typename Word>
   bool AddToArray(std::vector<Word>& cells, uint32_t& begin, uint32_t end,
                   uint64_t weight, uint32_t flags);
-  void ConvertRunsToBytes();
+  uint32_t CodeAt(uint32_t index) const {
+    return codes_[index / 2] >> (index % 2 * 4) & 15u;
+  }
+  uint32_t EndOfLikeCodes(uint32_t index, uint32_t limit) const;
+  void ConvertRunsToCodes();
+  void WidenCodes();
   template <typename From, typename To>
   static void Widen(std::vector<From>& from, std::vector<To>& to);
   template <typename Word>
@@ -175,6 +208,7 @@ class ReferenceMap::Chunk {
 
   Form form_ = Form::kRuns;
   std::vector<Run> runs_;
+  std::vector<uint8_t> codes_;
   std::vector<uint8_t> bytes_;
   std::vector<uint16_t> halfwords_;
   std::vector<uint64_t> words_;
