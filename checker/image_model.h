@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "checker/finding.h"
+#include "engine/format/bitmap_extension.h"
 #include "engine/format/geometry.h"
 #include "engine/format/header.h"
+#include "engine/format/luks_extension.h"
 
 namespace qcow2::checker {
 
@@ -52,11 +54,22 @@ struct ImageModel {
   // Bytes of the external data file, when it could be opened.
   std::optional<uint64_t> data_file_size_bytes;
   bool encrypted = false;
+  // As header and extensions have them; empty: no backing file, no word about
+  // its format.
+  std::string backing_file;
+  std::string backing_format;
+  // What the header extensions say, where they are there and can be read.
+  std::optional<std::string> data_file_name;
+  std::optional<BitmapExtension> bitmap_extension;
+  std::optional<LuksExtension> luks_extension;
   std::vector<L1Table> l1_tables;       // the active one first, if usable
   std::vector<MetadataRegion> regions;  // but for L2 tables
   // Where the refcount table can be read: its entries (8 bytes each).
   uint64_t refcount_table_offset_bytes = 0;
   uint64_t refcount_table_entries = 0;
+  // The refcounts cannot be found or their width is not known: nothing can be
+  // said of any count. (An image without a refcount table has counts: zeros.)
+  bool refcounts_unknown = false;
   uint64_t snapshot_count = 0;
   uint64_t bitmap_count = 0;
   // Something that names clusters could not be read or followed, so that what
