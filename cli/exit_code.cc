@@ -1,0 +1,45 @@
+#include "cli/exit_code.h"
+
+namespace qcow2::cli {
+namespace {
+
+constexpr ExitCodeRow kRows[] = {
+    {kExitClean, "nothing is wrong"},
+    {kExitErrorsLeft, "errors or leaks are left in an image"},
+    {kExitOperationalError, "something could not be opened, read or written"},
+    {kExitUsageError, "the options are wrong"},
+    {kExitCancelled, "the check was cancelled"},
+};
+
+}  // namespace
+
+std::span<const ExitCodeRow> AllExitCodes() { return kRows; }
+
+std::string DescribeExitCode(int code) {
+  if (code == kExitClean) return std::string(kRows[0].meaning);
+  std::string text;
+  for (const ExitCodeRow& row : kRows) {
+    if ((code & row.code) == 0) continue;
+    if (!text.empty()) text += "; ";
+    text += row.meaning;
+  }
+  return text;
+}
+
+int ExitCodeOf(const checker::CheckReport& report) {
+  using checker::CheckStatus;
+  if (report.cancelled) return kExitCancelled;
+  int code = kExitClean;
+  if (report.counts.corruptions > 0 || report.counts.leaks > 0 ||
+      report.status == CheckStatus::kLeaks ||
+      report.status == CheckStatus::kCorrupt) {
+    code |= kExitErrorsLeft;
+  }
+  if (report.status == CheckStatus::kInconclusive ||
+      report.status == CheckStatus::kError) {
+    code |= kExitOperationalError;
+  }
+  return code;
+}
+
+}  // namespace qcow2::cli

@@ -1,0 +1,46 @@
+#include "cli/exit_code.h"
+
+#include "cli/sample_reports.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::cli {
+namespace {
+
+TEST(ExitCodeTest, FollowsTheReport) {
+  EXPECT_EQ(ExitCodeOf(CleanReport()), 0);
+  EXPECT_EQ(ExitCodeOf(LeakyReport()), 4);
+  EXPECT_EQ(ExitCodeOf(CorruptReport()), 4);
+  EXPECT_EQ(ExitCodeOf(UnopenedReport()), 8);
+}
+
+TEST(ExitCodeTest, WhatWasNotReadAddsToWhatWasFound) {
+  checker::CheckReport report = CorruptReport();
+  report.status = checker::CheckStatus::kInconclusive;
+  EXPECT_EQ(ExitCodeOf(report), 12);
+  report.counts = {};
+  EXPECT_EQ(ExitCodeOf(report), 8);
+}
+
+TEST(ExitCodeTest, WarningsAreNoErrors) {
+  checker::CheckReport report = CleanReport();
+  report.counts.warnings = 3;
+  report.counts.notes = 1;
+  EXPECT_EQ(ExitCodeOf(report), 0);
+}
+
+TEST(ExitCodeTest, ACancelledCheckGivesNoVerdict) {
+  checker::CheckReport report = CorruptReport();
+  report.cancelled = true;
+  EXPECT_EQ(ExitCodeOf(report), 32);
+}
+
+TEST(ExitCodeTest, EveryBitIsDescribed) {
+  EXPECT_EQ(DescribeExitCode(0), "nothing is wrong");
+  EXPECT_EQ(DescribeExitCode(12),
+            "errors or leaks are left in an image; something could not be "
+            "opened, read or written");
+  EXPECT_EQ(DescribeExitCode(32), "the check was cancelled");
+}
+
+}  // namespace
+}  // namespace qcow2::cli

@@ -1,0 +1,19 @@
+// The report as text for a person: what is wrong, where, which guest data is
+// concerned, what a repair would do, and what to do next.
+//
+// Pure, no I/O. Everything that comes from the image is made printable.
+#ifndef CLI_HUMAN_PRINTER_H_
+#define CLI_HUMAN_PRINTER_H_
+
+#include <string>
+
+#include "checker/report.h"
+
+namespace qcow2::cli {
+
+// The whole report of one image, ending with a newline.
+std::string HumanReport(const checker::CheckReport& report);
+
+}  // namespace qcow2::cli
+
+#endif  // CLI_HUMAN_PRINTER_H_

@@ -1,0 +1,90 @@
+#include "cli/metrics_printer.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "cli/sample_reports.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::cli {
+namespace {
+
+TEST(MetricsPrinterTest, AnImageHasASampleInEveryMetric) {
+  EXPECT_EQ(
+      MetricsText({MetricsOf(LeakyReport())}, 1700000000),
+      R"(# HELP qcow2_fsck_status Result of the check: 1 for the status it has.
+# TYPE qcow2_fsck_status gauge
+qcow2_fsck_status{image="disk.qcow2",status="clean"} 0
+qcow2_fsck_status{image="disk.qcow2",status="leaks"} 1
+qcow2_fsck_status{image="disk.qcow2",status="corrupt"} 0
+qcow2_fsck_status{image="disk.qcow2",status="inconclusive"} 0
+qcow2_fsck_status{image="disk.qcow2",status="error"} 0
+# HELP qcow2_fsck_corruptions Corrupt entries or clusters found.
+# TYPE qcow2_fsck_corruptions gauge
+qcow2_fsck_corruptions{image="disk.qcow2"} 0
+# HELP qcow2_fsck_leaks Leaked clusters found.
+# TYPE qcow2_fsck_leaks gauge
+qcow2_fsck_leaks{image="disk.qcow2"} 2
+# HELP qcow2_fsck_warnings Warnings given.
+# TYPE qcow2_fsck_warnings gauge
+qcow2_fsck_warnings{image="disk.qcow2"} 0
+# HELP qcow2_fsck_suspect_orphans Leaked clusters that may be what is left of guest data.
+# TYPE qcow2_fsck_suspect_orphans gauge
+qcow2_fsck_suspect_orphans{image="disk.qcow2"} 0
+# HELP qcow2_fsck_unreadable_bytes Bytes of metadata that cannot be read.
+# TYPE qcow2_fsck_unreadable_bytes gauge
+qcow2_fsck_unreadable_bytes{image="disk.qcow2"} 0
+# HELP qcow2_fsck_exit_code Exit code of the check (see the manual page).
+# TYPE qcow2_fsck_exit_code gauge
+qcow2_fsck_exit_code{image="disk.qcow2"} 4
+# HELP qcow2_fsck_virtual_size_bytes Size of the virtual disk.
+# TYPE qcow2_fsck_virtual_size_bytes gauge
+qcow2_fsck_virtual_size_bytes{image="disk.qcow2"} 1073741824
+# HELP qcow2_fsck_file_size_bytes Length of the image file.
+# TYPE qcow2_fsck_file_size_bytes gauge
+qcow2_fsck_file_size_bytes{image="disk.qcow2"} 1376256
+# HELP qcow2_fsck_metadata_read_bytes Metadata read by the check.
+# TYPE qcow2_fsck_metadata_read_bytes gauge
+qcow2_fsck_metadata_read_bytes{image="disk.qcow2"} 262144
+# HELP qcow2_fsck_check_duration_seconds Time the check took.
+# TYPE qcow2_fsck_check_duration_seconds gauge
+qcow2_fsck_check_duration_seconds{image="disk.qcow2"} 0.250000
+# HELP qcow2_fsck_last_run_timestamp_seconds When the run ended, in seconds since 1970.
+# TYPE qcow2_fsck_last_run_timestamp_seconds gauge
+qcow2_fsck_last_run_timestamp_seconds 1700000000
+)");
+}
+
+std::vector<ImageMetrics> ManyImages() {
+  checker::CheckReport odd = CorruptReport();
+  odd.image.path = "dir\\with \"quotes\"\nand \xFF bytes.qcow2";
+  return {MetricsOf(CleanReport()), MetricsOf(odd), MetricsOf(UnopenedReport()),
+          MetricsOf(LeakyReport())};
+}
+
+TEST(MetricsPrinterTest, LabelsAreEscaped) {
+  const std::string text = MetricsText(ManyImages(), 0);
+  EXPECT_NE(text.find(R"(image="dir\\with \"quotes\"\\x0aand \\xff bytes)"),
+            std::string::npos);
+}
+
+TEST(MetricsPrinterTest, AnImageGivenTwiceHasOneSampleOfEach) {
+  const std::string text = MetricsText(ManyImages(), 0);
+  const std::string sample = "qcow2_fsck_leaks{image=\"disk.qcow2\"} ";
+  const size_t first = text.find(sample);
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(text[first + sample.size()], '2');  // of the last check
+  EXPECT_EQ(text.find(sample, first + 1), std::string::npos);
+}
+
+TEST(MetricsPrinterTest, PromtoolAcceptsIt) {
+  ASSERT_EQ(std::system("command -v promtool >/dev/null"), 0)
+      << "promtool (Debian's package prometheus) is not installed";
+  const std::string path = testing::TempDir() + "/metrics.prom";
+  std::ofstream(path) << MetricsText(ManyImages(), 1700000000);
+  EXPECT_EQ(std::system(("promtool check metrics <" + path).c_str()), 0);
+}
+
+}  // namespace
+}  // namespace qcow2::cli

@@ -1,0 +1,404 @@
+#include "cli/options.h"
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+#include "CLI/App.hpp"
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
+#include "cli/exit_code.h"
+#include "cli/units.h"
+#include "cli/version.h"
+#include "cli/word_wrap.h"
+
+namespace qcow2::cli {
+namespace {
+
+constexpr unsigned kJobsMax = 256;
+
+constexpr std::string_view kCompatOption = "--compat";
+
+constexpr char kDescription[] =
+    "Finds what is wrong with qcow2 disk images. Never writes to an image.";
+
+constexpr char kExamples[] = R"(Examples:
+  qcow2-fsck disk.qcow2                    what is wrong, for people
+  qcow2-fsck --output=json disk.qcow2      the same for programs
+  qcow2-fsck --output=ndjson *.qcow2       one line of JSON an image
+  qcow2-fsck --deep disk.qcow2             also decode compressed clusters
+  qcow2-fsck --force-share disk.qcow2      although a virtual machine runs on it
+  qcow2-fsck --explain=refcount-too-low    what a problem means
+  qcow2-fsck --compat=qemu-img -q disk.qcow2
+                                           in place of `qemu-img check -q`
+)";
+
+constexpr char kCompatExitCodes[] = R"(Exit codes, those of `qemu-img check`:
+   0  nothing is wrong
+   1  the image could not be checked, or not completely
+   2  corruptions were found
+   3  leaks were found, nothing worse
+  63  the format has no check
+)";
+
+std::string ExitCodeHelp() {
+  std::string text = "Exit codes (a mask; those of several images are ORed):\n";
+  for (const ExitCodeRow& row : AllExitCodes()) {
+    std::string code = std::to_string(row.code);
+    code.insert(0, code.size() < 4 ? 4 - code.size() : 0, ' ');
+    text.append(code).append("  ").append(row.meaning).append("\n");
+  }
+  return text;
+}
+
+// Lays --help out in two columns that fit a terminal.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App*, std::string name) const override {
+    return "\nUsage: " + name + "\n";
+  }
+  std::string make_positionals(const CLI::App*) const override { return {}; }
+  std::string make_option(const CLI::Option* option, bool) const override {
+    std::string names = option->get_name(false, true);
+    const size_t comma = names.find(',');
+    if (comma != std::string::npos) names.insert(comma + 1, " ");
+    const bool is_long = names.find("--") != std::string::npos;
+    if (!option->get_type_name().empty()) {
+      names += (is_long ? "=" : " ") + option->get_type_name();
+    }
+    const std::string head = "  " + names;
+    const std::string text =
+        Wrap(option->get_description(), kHelpColumn, kHelpColumn);
+    if (head.size() + 2 > kHelpColumn) return head + "\n" + text;
+    return head + text.substr(head.size());
+  }
+
+ private:
+  static constexpr size_t kHelpColumn = 26;
+};
+
+// Adds an option whose value `take` parses; `take` returns what is wrong with
+// the value, or nothing.
+template <typename Take>
+CLI::Option* AddValue(CLI::App& app, const std::string& name,
+                      const std::string& value_name, const std::string& help,
+                      Take take) {
+  const std::string plain = name.substr(0, name.find(','));
+  return app
+      .add_option_function<std::string>(
+          name,
+          [plain, take = std::move(take)](const std::string& value) {
+            const std::string wrong = take(value);
+            if (!wrong.empty()) throw CLI::ValidationError(plain, wrong);
+          },
+          help)
+      ->type_name(value_name)
+      ->expected(1);
+}
+
+std::string TakeFileName(const std::string& value, std::string& target) {
+  if (value.empty()) return "the name of a file is needed";
+  target = value;
+  return {};
+}
+
+std::string TakeOverlap(const std::string& value, Options& options) {
+  const absl::StatusOr<checker::OverlapClasses> classes =
+      checker::OverlapClasses::Parse(value);
+  if (!classes.ok()) return std::string(classes.status().message());
+  options.overlap = *classes;
+  return {};
+}
+
+std::string TakeOutput(const std::string& value, Options& options) {
+  if (value == "human") {
+    options.output = OutputFormat::kHuman;
+  } else if (value == "json") {
+    options.output = OutputFormat::kJson;
+  } else if (value == "ndjson" && !options.qemu_compatible) {
+    options.output = OutputFormat::kNdjson;
+  } else {
+    return options.qemu_compatible
+               ? "'" + value + "' is neither human nor json"
+               : "'" + value + "' is none of human, json and ndjson";
+  }
+  return {};
+}
+
+std::string TakeMaxProblems(const std::string& value, Options& options) {
+  const std::optional<uint64_t> number = ParseNumber(value);
+  if (!number) return "'" + value + "' is not a number (0 means no limit)";
+  options.max_problems = *number;
+  return {};
+}
+
+std::string TakeJobs(const std::string& value, Options& options) {
+  const std::optional<uint64_t> number = ParseNumber(value);
+  if (!number || *number < 1 || *number > kJobsMax) {
+    return "'" + value + "' is not a number from 1 to " +
+           std::to_string(kJobsMax);
+  }
+  options.jobs = static_cast<unsigned>(*number);
+  return {};
+}
+
+std::string TakeMemoryLimit(const std::string& value, Options& options) {
+  const std::optional<uint64_t> size = ParseSize(value);
+  if (!size || *size == 0) {
+    return "'" + value + "' is not a size such as 512K, 64M or 2G";
+  }
+  options.memory_limit_bytes = *size;
+  return {};
+}
+
+void AddReportOptions(CLI::App& app, Options& options) {
+  AddValue(
+      app, "--output", "FORMAT",
+      "What to print: human (default), json (one object for an image, an "
+      "array for several) or ndjson (one line an image)",
+      [&](const std::string& value) { return TakeOutput(value, options); });
+  AddValue(
+      app, "--report", "FILE",
+      "Also write the report to FILE: ndjson if that is printed, else json",
+      [&](const std::string& value) {
+        return TakeFileName(value, options.report_file);
+      });
+  AddValue(app, "--metrics", "FILE",
+           "Also write metrics to FILE for Prometheus' textfile collector",
+           [&](const std::string& value) {
+             return TakeFileName(value, options.metrics_file);
+           });
+  AddValue(app, "--max-problems", "N",
+           "List at most N findings an image (default 1000, 0 for all); the "
+           "counts are always complete",
+           [&](const std::string& value) {
+             return TakeMaxProblems(value, options);
+           });
+  AddValue(app, "--explain", "CODE",
+           "Explain a problem by its code or number and exit; 'list' lists all",
+           [&](const std::string& value) {
+             options.explain = value;
+             return value.empty() ? "the code of a problem is needed" : "";
+           });
+}
+
+void AddCheckOptions(CLI::App& app, Options& options) {
+  AddValue(
+      app, "--overlap-check", "CLASSES",
+      "Which metadata is watched for overlaps: none, constant, cached or "
+      "all (default), then ,+class or ,-class for single classes",
+      [&](const std::string& value) { return TakeOverlap(value, options); });
+  app.add_flag("--deep", options.deep,
+               "Also decode every compressed cluster, verify LUKS header "
+               "digests and follow the whole backing chain");
+  AddValue(app, "--jobs", "N",
+           "Use N threads (default: one a processor, at most 8)",
+           [&](const std::string& value) { return TakeJobs(value, options); });
+  AddValue(app, "--memory-limit", "SIZE",
+           "Use at most about SIZE bytes (suffix K, M, G or T) for counting "
+           "references; reads the metadata several times if it must",
+           [&](const std::string& value) {
+             return TakeMemoryLimit(value, options);
+           });
+  app.add_flag("-U,--force-share", options.force_share,
+               "Check an image that another program has open; what it writes "
+               "meanwhile may show up as problems");
+}
+
+void AddProgressOptions(CLI::App& app, Options& options) {
+  CLI::Option* const on = app.add_flag_callback(
+      "--progress", [&] { options.progress = ProgressMode::kOn; },
+      "Show progress on standard error also if that is no terminal");
+  CLI::Option* const off = app.add_flag_callback(
+      "--no-progress", [&] { options.progress = ProgressMode::kOff; },
+      "Show no progress");
+  on->excludes(off);
+}
+
+void SetUp(CLI::App& app, const char* arguments) {
+  app.name(std::string(kToolName) + arguments);
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version",
+                       std::string(kToolName) + " " + std::string(kToolVersion),
+                       "Print the version and exit");
+  app.formatter(std::make_shared<HelpFormatter>());
+}
+
+void DefineOptions(CLI::App& app, Options& options) {
+  SetUp(app, " [OPTION]... IMAGE...");
+  app.footer(ExitCodeHelp() + "\n" + kExamples);
+  app.add_option("IMAGE", options.images, "The images to check")->type_name("");
+  AddCheckOptions(app, options);
+  AddReportOptions(app, options);
+  AddProgressOptions(app, options);
+  AddValue(app, std::string(kCompatOption), "PROGRAM",
+           "With 'qemu-img': take the options of `qemu-img check` (-r, -f, -q, "
+           "-U, --output), print what it prints and exit as it does",
+           [](const std::string& value) {
+             return "'" + value + "' is not 'qemu-img'";
+           });
+}
+
+// Consumed before the parser runs, since it decides which options there are.
+// Returns whether --compat=qemu-img was given, and removes it.
+bool TakeCompat(std::vector<std::string>& arguments) {
+  for (auto it = arguments.begin(); it != arguments.end() && *it != "--";
+       ++it) {
+    const auto next = std::next(it);
+    if (*it == "--compat=qemu-img") {
+      arguments.erase(it);
+      return true;
+    }
+    if (*it == kCompatOption && next != arguments.end() &&
+        *next == "qemu-img") {
+      arguments.erase(it, std::next(next));
+      return true;
+    }
+  }
+  return false;
+}
+
+// The parser would take the next argument for the value of "--report=", that
+// is, an image for the file to write to. Returns the name of such an option.
+std::string OptionWithoutValue(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--") break;
+    if (argument.starts_with("--") && argument.ends_with('=') &&
+        argument.find('=') + 1 == argument.size()) {
+      return argument.substr(0, argument.size() - 1);
+    }
+  }
+  return {};
+}
+
+std::string TakeCacheMode(const std::string& value) {
+  static constexpr std::string_view kModes[] = {
+      "none", "off", "writeback", "writethrough", "directsync", "unsafe"};
+  if (std::find(std::begin(kModes), std::end(kModes), value) !=
+      std::end(kModes)) {
+    return {};
+  }
+  return "'" + value + "' is not a cache mode";
+}
+
+// The options of `qemu-img check`. -T and --object are taken and have no
+// effect: a check reads with no cache mode of its own, and needs no secret.
+void DefineCompatOptions(CLI::App& app, Options& options) {
+  SetUp(app, " --compat=qemu-img [OPTION]... IMAGE");
+  app.footer(kCompatExitCodes);
+  app.add_option("IMAGE", options.images, "The image to check")->type_name("");
+  AddValue(app, "-f,--format", "FORMAT", "The image's format",
+           [&](const std::string& value) {
+             options.format = value;
+             return value.empty() ? "the name of a format is needed" : "";
+           });
+  AddValue(
+      app, "--output", "FORMAT", "human (default) or json",
+      [&](const std::string& value) { return TakeOutput(value, options); });
+  app.add_flag("-q,--quiet", options.quiet, "Print no report");
+  app.add_flag("-U,--force-share", options.force_share,
+               "Check an image that another program has open");
+  app.add_flag_callback(
+      "-p", [&] { options.progress = ProgressMode::kOn; },
+      "Show progress on standard error");
+  AddValue(app, "-T", "CACHE", "Taken for compatibility; has no effect",
+           TakeCacheMode);
+  AddValue(app, "--object", "OBJECT", "Taken for compatibility; has no effect",
+           [](const std::string&) { return std::string(); });
+  AddValue(app, "-r,--repair", "WHAT", "Refused: this program only reads",
+           [](const std::string&) {
+             return "repairing is not part of this program; the image was not "
+                    "touched";
+           });
+  app.add_flag_callback(
+      "--image-opts",
+      [] {
+        throw CLI::ValidationError(
+            "--image-opts", "not supported; give the name of a local file");
+      },
+      "Refused: only local files can be checked");
+}
+
+// Images are what both kinds of command lines cannot do without.
+std::string WrongImages(const Options& options) {
+  if (options.qemu_compatible) {
+    return options.images.size() == 1 ? "" : "Expecting one image file name";
+  }
+  const bool explain = !options.explain.empty();
+  if (explain == options.images.empty()) return {};
+  return explain ? "--explain takes no IMAGE" : "an IMAGE is needed";
+}
+
+CommandLine UsageError(const std::string& what, bool qemu_compatible) {
+  CommandLine result;
+  result.exit_code = qemu_compatible ? static_cast<int>(kCompatNotChecked)
+                                     : static_cast<int>(kExitUsageError);
+  const std::string name(kToolName);
+  result.standard_error =
+      name + ": " + what + "\nUsage: " + name +
+      (qemu_compatible ? " --compat=qemu-img [OPTION]... IMAGE\n"
+                       : " [OPTION]... IMAGE...\n") +
+      "Try '" + name + " --help' for more information.\n";
+  return result;
+}
+
+CommandLine Printed(std::string text) {
+  CommandLine result;
+  result.standard_output = std::move(text);
+  return result;
+}
+
+// CLI11 reports by exceptions; they end here.
+CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
+                  Options& options) {
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    return Printed(app.help());
+  } catch (const CLI::CallForVersion& version) {
+    return Printed(std::string(version.what()) + "\n");
+  } catch (const CLI::ParseError& error) {
+    return UsageError(error.what(), options.qemu_compatible);
+  }
+  const std::string wrong = WrongImages(options);
+  if (!wrong.empty()) return UsageError(wrong, options.qemu_compatible);
+  CommandLine result;
+  result.options = std::move(options);
+  return result;
+}
+
+}  // namespace
+
+CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
+  std::vector<std::string> rest = arguments;
+  Options options;
+  options.qemu_compatible = TakeCompat(rest);
+  const std::string without = OptionWithoutValue(rest);
+  if (!without.empty()) {
+    return UsageError(without + ": a value is needed behind the '='",
+                      options.qemu_compatible);
+  }
+  CLI::App app(kDescription);
+  if (options.qemu_compatible) {
+    DefineCompatOptions(app, options);
+  } else {
+    DefineOptions(app, options);
+  }
+  return Parse(app, std::move(rest), options);
+}
+
+std::vector<std::string> OptionNames() {
+  CLI::App app(kDescription);
+  Options options;
+  DefineOptions(app, options);
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::vector<std::string>& longs = option->get_lnames();
+    names.insert(names.end(), longs.begin(), longs.end());
+  }
+  return names;
+}
+
+}  // namespace qcow2::cli

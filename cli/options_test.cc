@@ -1,0 +1,160 @@
+#include "cli/options.h"
+
+#include "cli/exit_code.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::cli {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+Options Parsed(const Arguments& arguments) {
+  const CommandLine result = ParseCommandLine(arguments);
+  EXPECT_TRUE(result.options.has_value()) << result.standard_error;
+  return result.options.value_or(Options());
+}
+
+TEST(OptionsTest, Defaults) {
+  const Options options = Parsed({"a.qcow2"});
+  EXPECT_EQ(options.images, Arguments({"a.qcow2"}));
+  EXPECT_EQ(options.overlap.bits(), checker::OverlapClasses::All().bits());
+  EXPECT_FALSE(options.deep);
+  EXPECT_EQ(options.output, OutputFormat::kHuman);
+  EXPECT_EQ(options.max_problems, 1000u);
+  EXPECT_EQ(options.progress, ProgressMode::kAuto);
+  EXPECT_EQ(options.jobs, 0u);
+  EXPECT_EQ(options.memory_limit_bytes, 0u);
+  EXPECT_FALSE(options.force_share);
+  EXPECT_FALSE(options.qemu_compatible);
+}
+
+TEST(OptionsTest, EveryOption) {
+  const Options options =
+      Parsed({"--overlap-check=none,+active-l2", "--deep", "--output", "ndjson",
+              "--report=r.json", "--metrics=m.prom", "--max-problems=0",
+              "--progress", "--jobs=3", "--memory-limit=64M", "-U", "a", "b"});
+  EXPECT_EQ(options.images, Arguments({"a", "b"}));
+  EXPECT_EQ(options.overlap.bits(), checker::kOwnerActiveL2);
+  EXPECT_TRUE(options.deep);
+  EXPECT_EQ(options.output, OutputFormat::kNdjson);
+  EXPECT_EQ(options.report_file, "r.json");
+  EXPECT_EQ(options.metrics_file, "m.prom");
+  EXPECT_EQ(options.max_problems, 0u);
+  EXPECT_EQ(options.progress, ProgressMode::kOn);
+  EXPECT_EQ(options.jobs, 3u);
+  EXPECT_EQ(options.memory_limit_bytes, 64u << 20);
+  EXPECT_TRUE(options.force_share);
+}
+
+TEST(OptionsTest, OtherSpellings) {
+  EXPECT_TRUE(Parsed({"--force-share", "a"}).force_share);
+  EXPECT_EQ(Parsed({"--no-progress", "a"}).progress, ProgressMode::kOff);
+  EXPECT_EQ(Parsed({"--output=json", "a"}).output, OutputFormat::kJson);
+  EXPECT_EQ(Parsed({"--explain=310"}).explain, "310");
+  EXPECT_EQ(Parsed({"--", "--deep"}).images, Arguments({"--deep"}));
+  EXPECT_EQ(Parsed({"--overlap-check=-inactive-l2", "a"}).overlap.bits(),
+            checker::kMetadataOwners & ~checker::kOwnerInactiveL2);
+}
+
+TEST(OptionsTest, WrongOnesAreUsageErrors) {
+  const std::vector<Arguments> wrong = {
+      {},
+      {"--deep"},
+      {"--nonsense", "a"},
+      {"--deep=maybe", "a"},
+      {"--output=xml", "a"},
+      {"--output", "a"},
+      {"--max-problems=-1", "a"},
+      {"--max-problems=many", "a"},
+      {"--jobs=0", "a"},
+      {"--jobs=257", "a"},
+      {"--memory-limit=0", "a"},
+      {"--memory-limit=big", "a"},
+      {"--overlap-check=most", "a"},
+      {"--report=", "a"},
+      {"--metrics=", "a"},
+      {"--explain=", "a"},
+      {"--explain=310", "a"},
+      {"--explain"},
+      {"--progress", "--no-progress", "a"},
+      {"--jobs=1", "--jobs=2", "a"},
+      {"--compat=fsck", "a"},
+      {"--repair", "a"},
+      {"-q", "a"},
+  };
+  for (const Arguments& arguments : wrong) {
+    std::string line;
+    for (const std::string& argument : arguments) line += argument + " ";
+    const CommandLine result = ParseCommandLine(arguments);
+    EXPECT_FALSE(result.options.has_value()) << line;
+    EXPECT_EQ(result.exit_code, kExitUsageError) << line;
+    EXPECT_TRUE(result.standard_output.empty()) << line;
+    EXPECT_NE(result.standard_error.find("Usage: qcow2-fsck"),
+              std::string::npos)
+        << line;
+  }
+}
+
+TEST(OptionsTest, HelpAndVersionGoToStandardOutput) {
+  const CommandLine help = ParseCommandLine({"--help"});
+  EXPECT_FALSE(help.options.has_value());
+  EXPECT_EQ(help.exit_code, kExitClean);
+  EXPECT_TRUE(help.standard_error.empty());
+  for (const std::string& name : OptionNames()) {
+    EXPECT_NE(help.standard_output.find("--" + name), std::string::npos)
+        << name;
+  }
+  EXPECT_NE(help.standard_output.find("  32  the check was cancelled"),
+            std::string::npos);
+  EXPECT_EQ(ParseCommandLine({"--version"}).standard_output,
+            "qcow2-fsck 0.1.0\n");
+}
+
+TEST(OptionsTest, HelpFitsATerminal) {
+  const std::string help = ParseCommandLine({"--help"}).standard_output;
+  for (size_t begin = 0; begin < help.size();) {
+    const size_t end = help.find('\n', begin);
+    EXPECT_LE(end - begin, 80u) << help.substr(begin, end - begin);
+    begin = end + 1;
+  }
+}
+
+TEST(CompatOptionsTest, ThoseOfQemuImgCheck) {
+  const Options options =
+      Parsed({"--compat=qemu-img", "-q", "-U", "-f", "qcow2", "--output=json",
+              "-p", "-T", "none", "--object", "secret,id=a,data=b", "a"});
+  EXPECT_TRUE(options.qemu_compatible);
+  EXPECT_TRUE(options.quiet);
+  EXPECT_TRUE(options.force_share);
+  EXPECT_EQ(options.format, "qcow2");
+  EXPECT_EQ(options.output, OutputFormat::kJson);
+  EXPECT_EQ(options.progress, ProgressMode::kOn);
+  EXPECT_TRUE(Parsed({"--compat", "qemu-img", "a"}).qemu_compatible);
+  EXPECT_TRUE(Parsed({"a", "-q", "--compat=qemu-img"}).quiet);
+}
+
+TEST(CompatOptionsTest, WrongOnesExitWithOneAsThere) {
+  const std::vector<Arguments> wrong = {
+      {},
+      {"a", "b"},
+      {"-r", "all", "a"},
+      {"-r", "leaks", "a"},
+      {"--repair=all", "a"},
+      {"--image-opts", "driver=qcow2,file.filename=a"},
+      {"-T", "nonsense", "a"},
+      {"--output=ndjson", "a"},
+      {"--deep", "a"},
+  };
+  for (Arguments arguments : wrong) {
+    arguments.insert(arguments.begin(), "--compat=qemu-img");
+    const CommandLine result = ParseCommandLine(arguments);
+    EXPECT_FALSE(result.options.has_value()) << arguments.back();
+    EXPECT_EQ(result.exit_code, kCompatNotChecked) << arguments.back();
+  }
+  EXPECT_NE(ParseCommandLine({"--compat=qemu-img", "-r", "all", "a"})
+                .standard_error.find("not part of this program"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace qcow2::cli

@@ -1,0 +1,48 @@
+// Where the program writes text: a descriptor, or a file that appears complete
+// or not at all.
+#ifndef CLI_OUTPUT_FILE_H_
+#define CLI_OUTPUT_FILE_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace qcow2::cli {
+
+// Writes all of `text`; `name` is what to call the descriptor in an error.
+absl::Status WriteAll(int descriptor, std::string_view text,
+                      std::string_view name);
+
+// A file being written. A regular file is written beside its final place and
+// takes that place in one step when it is committed; destroyed before that, it
+// leaves nothing behind. A device or pipe is written directly.
+class OutputFile {
+ public:
+  // InvalidArgument for a file that is a qcow2 image: a slip on the command
+  // line must not destroy one. Else what the system says.
+  static absl::StatusOr<OutputFile> Create(const std::string& path);
+
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+  ~OutputFile();
+
+  absl::Status Append(std::string_view text);
+  // Puts the file in its place, on stable storage. Nothing may follow.
+  absl::Status Commit();
+
+ private:
+  OutputFile(int descriptor, std::string path, std::string temporary)
+      : descriptor_(descriptor),
+        path_(std::move(path)),
+        temporary_(std::move(temporary)) {}
+
+  int descriptor_;
+  std::string path_;       // the final place
+  std::string temporary_;  // empty: written directly
+};
+
+}  // namespace qcow2::cli
+
+#endif  // CLI_OUTPUT_FILE_H_

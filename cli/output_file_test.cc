@@ -1,0 +1,109 @@
+#include "cli/output_file.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "gtest/gtest.h"
+
+namespace qcow2::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OutputFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "/output.XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  static std::string Content(const fs::path& path) {
+    std::ifstream stream(path);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+  size_t FilesInFolder() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(folder_),
+                                             fs::directory_iterator()));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(OutputFileTest, AppearsWithTheCommit) {
+  const fs::path path = folder_ / "report";
+  absl::StatusOr<OutputFile> file = OutputFile::Create(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Append("one ").ok());
+  ASSERT_TRUE(file->Append("two").ok());
+  EXPECT_FALSE(fs::exists(path));
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_EQ(Content(path), "one two");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_F(OutputFileTest, AbandonedItLeavesEverythingAsItWas) {
+  const fs::path path = folder_ / "report";
+  std::ofstream(path) << "old";
+  {
+    absl::StatusOr<OutputFile> file = OutputFile::Create(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE(file->Append("new").ok());
+  }
+  EXPECT_EQ(Content(path), "old");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_F(OutputFileTest, KeepsModeAndSymbolicLink) {
+  const fs::path target = folder_ / "target";
+  const fs::path link = folder_ / "link";
+  std::ofstream(target) << "old";
+  fs::permissions(target, fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink("target", link);
+  absl::StatusOr<OutputFile> file = OutputFile::Create(link);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE(file->Append("new").ok());
+  ASSERT_TRUE(file->Commit().ok());
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(Content(target), "new");
+  EXPECT_EQ(fs::status(target).permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST_F(OutputFileTest, AnImageIsNeverOverwritten) {
+  const fs::path path = folder_ / "disk.qcow2";
+  std::ofstream(path) << "QFI\xfb rest";
+  const absl::StatusOr<OutputFile> file = OutputFile::Create(path);
+  EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Content(path), "QFI\xfb rest");
+}
+
+// Renaming a file over a device node would destroy the node.
+TEST_F(OutputFileTest, ADeviceIsWrittenDirectly) {
+  absl::StatusOr<OutputFile> file = OutputFile::Create("/dev/null");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(file->Append("text").ok());
+  EXPECT_TRUE(file->Commit().ok());
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+TEST_F(OutputFileTest, ErrorsNameTheFile) {
+  const fs::path path = folder_ / "missing" / "report";
+  const absl::Status missing = OutputFile::Create(path).status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(std::string(missing.message()).find(path.string()),
+            std::string::npos);
+  EXPECT_FALSE(OutputFile::Create(folder_).ok());
+  absl::StatusOr<OutputFile> full = OutputFile::Create("/dev/full");
+  ASSERT_TRUE(full.ok()) << full.status();
+  EXPECT_EQ(full->Append("text").code(), absl::StatusCode::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace qcow2::cli

@@ -1,0 +1,35 @@
+// One image from its path to its report: opens the file for reading, takes the
+// locks, runs the check.
+#ifndef CLI_SESSION_H_
+#define CLI_SESSION_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "checker/check.h"
+#include "checker/report.h"
+#include "cli/options.h"
+#include "cli/surroundings.h"
+#include "engine/storage/file.h"
+
+namespace qcow2::cli {
+
+// Opens the image at `path`, O_RDONLY, and locks it as a reader unless
+// `force_share`. Unavailable when another process writes to it, with a message
+// that says who that may be and what can be done.
+absl::StatusOr<std::unique_ptr<File>> OpenImage(const std::string& path,
+                                                bool force_share);
+
+// The report of an image that could not be opened.
+checker::CheckReport NotOpened(const std::string& path,
+                               const absl::Status& status);
+
+// Checks an open image as `options` say, showing progress where that is due.
+checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
+                                    const Options& options,
+                                    const Surroundings& surroundings);
+
+}  // namespace qcow2::cli
+
+#endif  // CLI_SESSION_H_
