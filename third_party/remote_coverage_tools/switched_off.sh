@@ -1,0 +1,3 @@
+#!/bin/bash
+echo "coverage is switched off in this workspace" >&2
+exit 1
