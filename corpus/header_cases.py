@@ -11,7 +11,8 @@ from workshop import MIB, case
 PAST_END = 1 * MIB  # of the small images here
 
 
-@case('header-truncated', 'Only the first 40 bytes of an image.')
+@case('header-truncated', 'Only the first 40 bytes of an image.',
+      status='error')
 def _(c, shop):
     image = shop.base('plain')
     image.truncate(40)
@@ -19,13 +20,15 @@ def _(c, shop):
     return image
 
 
-@case('header-truncated-empty', 'An empty file.')
+@case('header-truncated-empty', 'An empty file.',
+      status='error')
 def _(c, shop):
     c.expect('header-truncated', actual=0)
     return q.Image()
 
 
-@case('header-truncated-v3', 'A version 3 header cut off behind byte 80.')
+@case('header-truncated-v3', 'A version 3 header cut off behind byte 80.',
+      status='error')
 def _(c, shop):
     image = shop.base('plain')
     image.truncate(80)
@@ -33,7 +36,8 @@ def _(c, shop):
     return image
 
 
-@case('header-magic', 'A text file.')
+@case('header-magic', 'A text file.',
+      status='error')
 def _(c, shop):
     c.expect('header-magic')
     return q.Image(b'This is a note and no disk image at all.\n' * 200)
@@ -50,7 +54,8 @@ def _(c, shop):
     return image
 
 
-@case('header-version', 'Version 4.')
+@case('header-version', 'Version 4.',
+      status='error')
 def _(c, shop):
     image = shop.base('empty')
     image.set('version', 4)
@@ -59,7 +64,8 @@ def _(c, shop):
 
 
 @case('header-draft-v3', 'A header laid out by the 2010 draft of version 3: '
-      'three feature words of 32 bits, then refcount_bits.')
+      'three feature words of 32 bits, then refcount_bits.',
+      status='error')
 def _(c, shop):
     image = shop.base('plain-v2')
     image.set('version', 3)
@@ -69,7 +75,8 @@ def _(c, shop):
 
 
 def _cluster_bits_case(bits):
-    @case(f'header-cluster-bits-{bits}', f'cluster_bits is {bits}.')
+    @case(f'header-cluster-bits-{bits}', f'cluster_bits is {bits}.',
+          status='error')
     def _(c, shop):
         image = shop.base('empty')
         image.set('cluster_bits', bits)
@@ -120,7 +127,6 @@ def _(c, shop):
 def _(c, shop):
     image = shop.base('empty')
     image.set('l1_size', 1 << 31)
-    image.fix_refcounts()
     c.expect('l1-table-too-large', actual=1 << 31, expected=(32 * MIB) // 8)
     return image
 
@@ -149,6 +155,8 @@ def _(c, shop):
     image = shop.base('plain')
     image.set('refcount_table_offset', PAST_END)
     c.expect('refcount-table-past-end', actual=PAST_END)
+    # All counts read as zero: header, L1, two L2 tables, three of data.
+    c.expect('refcount-too-low', count=7, actual=0, expected=1)
     return image
 
 
@@ -165,6 +173,7 @@ def _(c, shop):
     image = shop.base('plain')
     image.set('refcount_table_clusters', 0)
     c.expect('refcount-table-missing')
+    c.expect('refcount-too-low', count=7, actual=0, expected=1)
     return image
 
 
@@ -194,13 +203,26 @@ def _(c, shop):
     return image
 
 
-@case('snapshot-table-past-end', 'The snapshot table lies past the end.')
-def _(c, shop):
-    image = shop.base('plain')
+def _snapshot_table_past_end(shop, base):
+    image = shop.base(base)
     image.set('nb_snapshots', 1)
     image.set('snapshots_offset', PAST_END)
-    c.expect('snapshot-table-past-end', actual=PAST_END)
     return image
+
+
+@case('snapshot-table-past-end', 'Version 2: the snapshot table lies past '
+      'the end.')
+def _(c, shop):
+    c.expect('snapshot-table-past-end', actual=PAST_END)
+    return _snapshot_table_past_end(shop, 'plain-v2')
+
+
+@case('snapshot-table-past-end-v3', 'The snapshot table lies past the end; '
+      'what reads as zeros there has no extra data.')
+def _(c, shop):
+    c.expect('snapshot-table-past-end', actual=PAST_END)
+    c.expect('snapshot-extra-short', count=1, actual=0, expected=16)
+    return _snapshot_table_past_end(shop, 'plain')
 
 
 @case('unknown-incompatible-feature',
@@ -231,17 +253,17 @@ def _(c, shop):
     return image
 
 
-def _header_length_case(length, text):
+def _header_length_case(length, text, code='header-length'):
     @case(f'header-length-{length}', f'header_length is {length}, {text}.')
     def _(c, shop):
         image = shop.base('plain')
         image.set('header_length', length)
-        c.expect('header-length', actual=length)
+        c.expect(code, actual=length)
         return image
 
 
 _header_length_case(96, 'less than version 3 has')
-_header_length_case(109, 'no multiple of 8')
+_header_length_case(109, 'no multiple of 8', 'header-length-unaligned')
 _header_length_case(8192, 'past the end of the first cluster')
 
 

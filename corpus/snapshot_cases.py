@@ -19,16 +19,14 @@ def _with_field(shop, field, value):
     return image
 
 
-@case('snapshot-unparseable', 'The second snapshot\'s name reaches past the '
-      'end of the file.')
+@case('snapshot-table-past-end-name', 'The second snapshot\'s name reaches '
+      'past the end of the file, and the table with it.')
 def _(c, shop):
     image = shop.make('cluster_size=4k', then=[
         ('snapshot', '-c', 'first', 'base.qcow2'),
         ('snapshot', '-c', 'second', 'base.qcow2')])
-    second_l1 = image.snapshots()[1].l1_table_offset
     image.set_snapshot_field(1, 'name_size', 0xffff)
-    image.set_refcount(second_l1 // image.cluster_size, 0)
-    c.expect('snapshot-unparseable', count=1)
+    c.expect('snapshot-table-past-end', count=1)
     return image
 
 
@@ -126,15 +124,22 @@ def _(c, shop):
       'a table of more than 64 MiB.')
 def _(c, shop):
     image = shop.make('cluster_size=64k')
-    # Every entry has a zero-length L1 table, so that nothing is counted twice.
-    entry = q.Snapshot(0, 0, bytes(0xffff), bytes(0xffff), bytes(16)).encode()
-    number = 64 * MIB // len(entry) + 1
+    # Entries with an L1 table of no length: nothing is counted but the table.
+    size = len(q.Snapshot(0, 0, bytes(0xffff), bytes(0xffff),
+                          bytes(16)).encode())
+    number = 64 * MIB // size + 1
     table = image.clusters * image.cluster_size
-    image.truncate(table + number * len(entry))
+    image.truncate(table + number * size)
     for index in range(number):
-        struct.pack_into('>QIHH', image.data, table + index * len(entry), 0, 0,
-                         0xffff, 0xffff)
-        struct.pack_into('>I', image.data, table + index * len(entry) + 36, 16)
+        entry = table + index * size
+        struct.pack_into('>QIHH', image.data, entry, 0, 0, 0xffff, 0xffff)
+        struct.pack_into('>I', image.data, entry + 36, 16)
+        struct.pack_into('>I', image.data, entry + 40 + 16, index + 1)  # ID
+    # What lies within the limit is counted.
+    first = table // image.cluster_size
+    last = (table + (number - 1) * size - 1) // image.cluster_size
+    for cluster in range(first, last + 1):
+        image.set_refcount(cluster, 1)
     image.set('snapshots_offset', table)
     image.set('nb_snapshots', number)
     c.expect('snapshot-table-too-large', expected=64 * MIB)

@@ -72,8 +72,10 @@ class Case:
         return 'leaks' if 'Leak' in found else 'clean'
 
     def exit_code(self):
-        return {'clean': 0, 'leaks': 4, 'corrupt': 4}.get(
-            self.final_status(), 8)
+        status = self.final_status()
+        if status == 'error':  # could not be checked, and that is damage
+            return 12 if self.problems else 8
+        return {'clean': 0, 'leaks': 4, 'corrupt': 4, 'inconclusive': 8}[status]
 
     def as_json(self):
         result = {
