@@ -83,7 +83,8 @@ void RunJudge::JudgeCell(uint64_t first, uint64_t count,
   if (copied_wrong || copied_missing) {
     AppendRun(result_.copied_contradictions, first, count);
   }
-  if (cell.count > geometry_.refcount_max()) {
+  if (cell.count > geometry_.refcount_max() &&
+      !state_.model.refcounts_unknown) {
     Finding finding =
         MakeFinding(Problem::kRefcountOverflow, first, count, cell.count);
     finding.expected = geometry_.refcount_max();
@@ -342,7 +343,8 @@ void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
                                  uint64_t end) {
   const RefcountBlock* block = BlockOf(table_index);
   if (block != nullptr && block->readable) return;
-  const bool unknown = block != nullptr && !block->past_end;
+  const bool unknown =
+      state_.model.refcounts_unknown || (block != nullptr && !block->past_end);
   uint64_t in_use = 0;
   uint64_t first_in_use = 0;
   map_.ForEachRun(first, end,
@@ -355,7 +357,7 @@ void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
                       judge_.Judge(run, count, cell, 0, state_.sink);
                   });
   // No row for a table that is not there at all: the header has one.
-  if (block == nullptr && in_use > 0 &&
+  if (block == nullptr && in_use > 0 && !unknown &&
       state_.model.refcount_table_entries > 0) {
     NoteMissing(table_index, first_in_use, in_use);
   }
@@ -380,14 +382,14 @@ ComparePassResult MissingBlocks::Run() {
 }
 
 // qemu-img says for each cluster of the file that its count cannot be read
-// when the block's offset is not aligned.
-void CountUnalignedForQemu(CheckState& state,
-                           const RefcountStructures& structures,
-                           const ReferenceMap& map) {
+// when the block's offset is not usable.
+void CountUnreadableForQemu(CheckState& state,
+                            const RefcountStructures& structures,
+                            const ReferenceMap& map) {
   const Geometry& geometry = *state.model.geometry;
   const uint64_t entries = geometry.refcount_block_entries();
   for (const RefcountBlock& block : structures.blocks) {
-    if (geometry.IsAligned(block.offset_bytes)) continue;
+    if (!QemuCannotReadBlock(block.offset_bytes, geometry)) continue;
     const uint64_t base = block.table_index * entries;
     const uint64_t first = std::max(base, map.first_cluster());
     const uint64_t end = std::min(
@@ -447,7 +449,7 @@ ComparePassResult RunComparePass(CheckState& state,
   if (!state.reader.Cancelled()) {
     results.push_back(MissingBlocks(state, structures, map).Run());
     if (state.options.qemu_compatible) {
-      CountUnalignedForQemu(state, structures, map);
+      CountUnreadableForQemu(state, structures, map);
     }
   }
   ComparePassResult result;

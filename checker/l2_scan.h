@@ -29,6 +29,7 @@ struct L2Run {
 // What the scan has to know of the image.
 struct L2ScanRules {
   uint64_t cluster_size_bytes = 0;
+  uint32_t cluster_bits = 0;
   bool extended_l2 = false;
   // The zero flag is a flag: version 3 without extended L2.
   bool zero_flag_allowed = false;

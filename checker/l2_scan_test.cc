@@ -21,6 +21,7 @@ constexpr uint64_t kCluster = 65536;
 L2ScanRules Rules() {
   L2ScanRules rules;
   rules.cluster_size_bytes = kCluster;
+  rules.cluster_bits = 16;
   rules.zero_flag_allowed = true;
   rules.file_end_bytes = 1000 * kCluster;
   return rules;

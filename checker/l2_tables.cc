@@ -259,6 +259,7 @@ L2ScanRules ScanRulesOf(const CheckState& state) {
   const ImageModel& model = state.model;
   L2ScanRules rules;
   rules.cluster_size_bytes = model.geometry->cluster_size();
+  rules.cluster_bits = model.geometry->cluster_bits();
   rules.extended_l2 = model.geometry->extended_l2();
   rules.zero_flag_allowed = model.header.version >= 3 && !rules.extended_l2;
   rules.external_data_file = model.external_data_file;

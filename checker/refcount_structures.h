@@ -26,6 +26,15 @@ struct RefcountBlock {
   bool duplicate = false;
 };
 
+// Whether qemu-img fails to read a block at that offset, rather than reading
+// zeros past the end of the file: unaligned, or no file offset at all.
+inline bool QemuCannotReadBlock(uint64_t offset_bytes,
+                                const Geometry& geometry) {
+  constexpr uint64_t kMaxFileOffset = ~uint64_t{0} >> 1;
+  return !geometry.IsAligned(offset_bytes) ||
+         offset_bytes > kMaxFileOffset - geometry.cluster_size();
+}
+
 struct RefcountStructures {
   // By table index.
   std::vector<RefcountBlock> blocks;

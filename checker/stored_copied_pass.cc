@@ -63,7 +63,7 @@ std::optional<uint64_t> StoredRefcounts::Get(uint64_t cluster) {
   const uint64_t entries = geometry_.refcount_block_entries();
   const auto found = offsets_.find(cluster / entries);
   if (found == offsets_.end() || found->second == 0) return 0;
-  if (!geometry_.IsAligned(found->second)) return std::nullopt;
+  if (QemuCannotReadBlock(found->second, geometry_)) return std::nullopt;
   return GetRefcount(BlockAt(found->second), geometry_.refcount_order(),
                      cluster % entries);
 }
