@@ -84,7 +84,7 @@ const RepairActionRow& RowOf(RepairAction action) {
 
 std::string_view NameOf(Severity severity) {
   static constexpr std::array<std::string_view, 4> kNames = {
-      "corruption", "leak", "warning", "note"};
+      "corruption", "leak", "warning", "info"};
   return kNames[static_cast<size_t>(severity)];
 }
 

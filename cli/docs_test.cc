@@ -1,0 +1,98 @@
+// The files in docs/ say what the program does: the generated ones are those
+// the generator makes, and the others name every option, code and section.
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "checker/problems.h"
+#include "cli/exit_code.h"
+#include "cli/options.h"
+#include "cli/problems_page.h"
+#include "cli/report_schema.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::cli {
+namespace {
+
+constexpr char kHowTo[] = "bazel run //cli:generate_docs -- $PWD/docs";
+
+std::string Page(const std::string& name) {
+  std::ifstream stream("docs/" + name);
+  EXPECT_TRUE(stream) << name;
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+bool Holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(DocsTest, TheSchemaIsUpToDate) {
+  EXPECT_TRUE(Page("report.schema.json") == ReportSchema()) << kHowTo;
+}
+
+TEST(DocsTest, TheProblemsAreUpToDate) {
+  EXPECT_TRUE(Page("problems.md") == ProblemsPage()) << kHowTo;
+}
+
+TEST(DocsTest, FormatHasTheSectionOfEveryProblem) {
+  const std::string page = Page("format.md");
+  for (const checker::ProblemRow& row : checker::AllProblems()) {
+    EXPECT_TRUE(Holds(page, "\n## " + std::string(row.spec) + "\n"))
+        << row.code << ": " << row.spec;
+  }
+}
+
+// In the manual a long option is written ".Fl Fl name".
+TEST(DocsTest, TheManualHasEveryOption) {
+  const std::string page = Page("qcow2-fsck.8");
+  for (const std::string& name : OptionNames()) {
+    const std::string option = "Fl Fl " + name;
+    EXPECT_TRUE(Holds(page, ".It " + option) || Holds(page, " , " + option))
+        << name;
+  }
+}
+
+TEST(DocsTest, TheManualHasEveryExitCode) {
+  const std::string page = Page("qcow2-fsck.8");
+  for (const ExitCodeRow& row : AllExitCodes()) {
+    EXPECT_TRUE(Holds(page, "\n.It " + std::to_string(row.code) + "\n"))
+        << row.code;
+  }
+}
+
+TEST(DocsTest, TheJsonPageNamesEveryKey) {
+  const std::string page = Page("json.md");
+  for (const char* key : {"schema_version",
+                          "tool",
+                          "image",
+                          "status",
+                          "exit_code",
+                          "cancelled",
+                          "counts",
+                          "problems",
+                          "warnings",
+                          "problems_omitted",
+                          "statistics",
+                          "errors",
+                          "id",
+                          "code",
+                          "number",
+                          "severity",
+                          "message",
+                          "count",
+                          "location",
+                          "host",
+                          "guest",
+                          "guest_ranges_omitted",
+                          "owners",
+                          "expected",
+                          "actual",
+                          "root_cause",
+                          "suspect_orphan",
+                          "repair"}) {
+    EXPECT_TRUE(Holds(page, "`" + std::string(key) + "`")) << key;
+  }
+}
+
+}  // namespace
+}  // namespace qcow2::cli

@@ -1,0 +1,81 @@
+"""Validates reports of qcow2-fsck against the JSON Schema in docs/.
+
+    validate_reports.py SCHEMA < REPORTS     (json or ndjson)
+
+Also makes sure that the schema refuses what it should: each report is damaged
+in several ways, and every damage must be noticed.
+"""
+import copy
+import json
+import sys
+
+from jsonschema import Draft202012Validator
+
+
+def read_reports(text):
+    """Each JSON document of a text: a single one, or one a line."""
+    try:
+        return [json.loads(text)]
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def damaged(report):
+    """Copies of a report (no array), each with one thing wrong."""
+    for key in report:
+        broken = copy.deepcopy(report)
+        del broken[key]
+        yield f"without {key}", broken
+    for path, value in (
+        (("schema_version",), 2),
+        (("status",), "fine"),
+        (("exit_code",), 1),
+        (("counts", "leaks"), -1),
+        (("image", "file_size"), "1"),
+        (("surplus",), 1),
+        (("image", "surplus"), 1),
+    ):
+        broken = copy.deepcopy(report)
+        target = broken
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+        yield f"{'.'.join(path)} = {value!r}", broken
+    for index in range(len(report["problems"])):
+        for key, value in (
+            ("code", "no-such-problem"),
+            ("number", 1),
+            ("severity", "info"),
+            ("location", {"structure": "nowhere"}),
+            ("owners", ["nobody"]),
+            ("surplus", 1),
+        ):
+            broken = copy.deepcopy(report)
+            broken["problems"][index][key] = value
+            yield f"problems[{index}].{key} = {value!r}", broken
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as schema_file:
+        schema = json.load(schema_file)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    documents = read_reports(sys.stdin.read())
+    failures = 0
+    for document in documents:
+        for error in validator.iter_errors(document):
+            failures += 1
+            print(f"refused: {error.json_path}: {error.message}")
+        reports = document if isinstance(document, list) else [document]
+        for report in reports:
+            for what, broken in damaged(report):
+                if validator.is_valid(broken):
+                    failures += 1
+                    print(f"accepted although wrong: {what}")
+    if not documents:
+        sys.exit("no report to validate")
+    print(f"{len(documents)} documents, {failures} failures")
+    sys.exit(1 if failures else 0)
+
+
+main()
