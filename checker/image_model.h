@@ -81,12 +81,14 @@ struct ImageModel {
     return geometry->ClustersFor(file_size_bytes);
   }
   // Whether a region reaches past the end of the file by a cluster or more,
-  // the measure `qemu-img check` uses. QEMU rounds file sizes up to 512.
+  // the measure `qemu-img check` uses.
   bool ReachesPastEnd(uint64_t offset_bytes, uint64_t length_bytes) const {
-    const uint64_t end = (file_size_bytes + 511) / 512 * 512;
-    return offset_bytes > end ||
-           length_bytes > end - offset_bytes + geometry->cluster_size() - 1;
+    if (length_bytes > ~uint64_t{0} - offset_bytes) return true;
+    return offset_bytes + length_bytes >=
+           FileEndBytes() + geometry->cluster_size();
   }
+  // The length of the file in whole sectors: what QEMU takes it for.
+  uint64_t FileEndBytes() const { return (file_size_bytes + 511) / 512 * 512; }
 };
 
 }  // namespace qcow2::checker

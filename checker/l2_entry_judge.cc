@@ -21,6 +21,7 @@ class EntryJudge {
   bool Judge();
 
  private:
+  Finding MakeFinding(Problem problem) const;
   void Report(Problem problem, uint64_t actual,
               std::optional<uint64_t> expected = std::nullopt);
   bool JudgeCompressed(uint32_t issues);
@@ -36,12 +37,17 @@ class EntryJudge {
   FindingSink& sink_;
 };
 
-void EntryJudge::Report(Problem problem, uint64_t actual,
-                        std::optional<uint64_t> expected) {
+Finding EntryJudge::MakeFinding(Problem problem) const {
   Finding finding;
   finding.problem = problem;
   finding.location = LocationOf(model_, table_, index_);
   finding.guest.push_back(GuestRangeOf(model_, table_, index_, 1));
+  return finding;
+}
+
+void EntryJudge::Report(Problem problem, uint64_t actual,
+                        std::optional<uint64_t> expected) {
+  Finding finding = MakeFinding(problem);
   finding.actual = actual;
   finding.expected = expected;
   // qemu-img walks a table once for each L1 entry that names it.
@@ -61,10 +67,20 @@ bool EntryJudge::JudgeCompressed(uint32_t issues) {
     Report(Problem::kCompressedBitmap, entry_.bitmap());
     return false;
   }
+  // The descriptor counts whole sectors, so the data may seem to end in a
+  // sector that the file holds in part, but no later. qemu-img only minds when
+  // a whole cluster is missing.
   const CompressedDescriptor data = entry_.compressed(geometry_);
-  if (!model_.ReachesPastEnd(data.offset.value(), data.length)) return false;
-  Report(Problem::kCompressedPastEnd, data.offset.value(),
-         model_.file_size_bytes);
+  const bool qemu_minds =
+      model_.ReachesPastEnd(data.offset.value(), data.length);
+  if (!qemu_minds &&
+      data.offset.value() + data.length <= model_.FileEndBytes()) {
+    return false;
+  }
+  Finding finding = MakeFinding(Problem::kCompressedPastEnd);
+  finding.actual = data.offset.value();
+  finding.expected = model_.file_size_bytes;
+  sink_.Add(std::move(finding), qemu_minds ? table_.references : 0);
   return true;
 }
 

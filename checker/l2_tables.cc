@@ -263,7 +263,7 @@ L2ScanRules ScanRulesOf(const CheckState& state) {
   rules.extended_l2 = model.geometry->extended_l2();
   rules.zero_flag_allowed = model.header.version >= 3 && !rules.extended_l2;
   rules.external_data_file = model.external_data_file;
-  rules.file_end_bytes = (model.file_size_bytes + 511) / 512 * 512;
+  rules.file_end_bytes = model.FileEndBytes();
   return rules;
 }
 

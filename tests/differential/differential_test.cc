@@ -118,6 +118,18 @@ std::string ClassOf(const checker::QemuCounts& counts) {
   return counts.leaks > 0 ? "leaks" : "clean";
 }
 
+// What we found, for the message of a failure.
+std::string FoundBy(const checker::CheckReport& report) {
+  std::string text = "\nfound:";
+  for (const auto* list : {&report.problems, &report.warnings}) {
+    for (const checker::Finding& finding : *list) {
+      text += "\n  " + std::to_string(finding.count) + " x " +
+              checker::DescribeFinding(finding);
+    }
+  }
+  return text;
+}
+
 class DifferentialTest : public testing::TestWithParam<Base> {
  protected:
   std::string Scratch(const std::string& name) const {
@@ -174,7 +186,8 @@ TEST_P(DifferentialTest, DamagedImagesGetTheSameCounts) {
     WriteAll(path, image);
     const QemuVerdict qemu = QemuCheck(path);
     const checker::CheckReport report = CheckLikeQemu(image, path);
-    const std::string context = "seed " + std::to_string(seed) + ": " + damage;
+    const std::string context =
+        "seed " + std::to_string(seed) + ": " + damage + FoundBy(report);
     EXPECT_EQ(ClassOf(report.qemu), ClassOf(qemu.exit_code)) << context;
     bool same = ClassOf(report.qemu) == ClassOf(qemu.exit_code);
     if (same && qemu.exit_code != 1) {
