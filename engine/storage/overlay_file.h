@@ -1,0 +1,102 @@
+// OverlayFile: another File with changes on top that stay in memory. A repair
+// plans and proves its writes on one before the image sees any of them.
+//
+// The file underneath is only ever read.
+#ifndef ENGINE_STORAGE_OVERLAY_FILE_H_
+#define ENGINE_STORAGE_OVERLAY_FILE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/storage/file.h"
+
+namespace qcow2 {
+
+class OverlayFile : public File {
+ public:
+  // Changes are kept in pieces of this many bytes: whoever writes one byte
+  // pays for (and finds in DirtyRanges) this much.
+  static constexpr uint64_t kGranule = 4096;
+
+  // `base` must outlive the overlay and not change meanwhile.
+  static absl::StatusOr<std::unique_ptr<OverlayFile>> Create(const File& base);
+
+  std::string name() const override { return base_.name(); }
+  absl::StatusOr<uint64_t> Size() const override { return size_; }
+  absl::StatusOr<size_t> Pread(uint64_t offset,
+                               std::span<std::byte> buffer) const override;
+
+  // Fails only when reading the rest of a granule from the base does, and then
+  // changes nothing past the part already written.
+  absl::Status Pwrite(uint64_t offset,
+                      std::span<const std::byte> data) override;
+
+  // Nothing to do: an overlay is never stable.
+  absl::Status Flush() override { return absl::OkStatus(); }
+
+  absl::Status Truncate(uint64_t size) override;
+  absl::Status PunchHole(ByteRange range) override;
+  absl::StatusOr<ByteRange> NextData(uint64_t offset) const override;
+  void Advise(Access access, ByteRange range) const override;
+
+  // Nobody else can reach an overlay: always OK. Lock the base instead.
+  absl::Status Lock(LockRequest /*request*/) override {
+    return absl::OkStatus();
+  }
+  void Unlock() override {}
+
+  // Everything that may read differently from the base, in whole granules (the
+  // last one cut off at the end of the file), ascending, neighbours merged.
+  // Where the overlay is longer than the base and was not written, it reads as
+  // zeros and is not listed; where it was made shorter and longer again, it is.
+  std::vector<ByteRange> DirtyRanges() const;
+
+ private:
+  using Granule = std::array<std::byte, kGranule>;
+
+  // A stretch whose bytes all come from one place.
+  struct Segment {
+    enum class Source { kGranule, kZeros, kBase };
+    Source source;
+    uint64_t end;
+    const Granule* granule;  // Only of kGranule.
+  };
+
+  OverlayFile(const File& base, uint64_t size)
+      : base_(base), size_(size), base_size_(size), base_end_(size) {}
+
+  // The stretch `offset` is in, from there on. It may end past size_.
+  Segment SegmentAt(uint64_t offset) const;
+
+  // The changed granule number `index`, made from what it reads as by now.
+  absl::StatusOr<Granule*> ChangedGranule(uint64_t index);
+  absl::Status WriteWithinGranule(uint64_t offset,
+                                  std::span<const std::byte> data);
+  absl::Status ZeroWithinGranule(uint64_t offset, uint64_t length);
+
+  // Makes [begin, end), multiples of kGranule, read as zeros.
+  void ZeroGranules(uint64_t begin, uint64_t end);
+
+  const File& base_;
+  uint64_t size_;
+  const uint64_t base_size_;
+  // Up to here the base is to be seen. Falls with the smallest size there was.
+  uint64_t base_end_;
+  // Changed granules by offset / kGranule. They come before zeros_.
+  std::map<uint64_t, std::unique_ptr<Granule>> granules_;
+  // Stretches of whole granules that read as zeros: begin to end, in bytes,
+  // disjoint and not touching.
+  std::map<uint64_t, uint64_t> zeros_;
+};
+
+}  // namespace qcow2
+
+#endif  // ENGINE_STORAGE_OVERLAY_FILE_H_
