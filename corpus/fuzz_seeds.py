@@ -1,5 +1,6 @@
-"""Seed inputs for the fuzzing targets: one folder a decoder, and small whole
-images with 512-byte clusters for the check."""
+"""Seed inputs for the fuzzing targets: one folder a target, and small whole
+images with 512-byte clusters for the check. Where a target takes its first
+byte as a choice (cluster size, width, ...) the seed begins with that byte."""
 
 import struct
 
@@ -46,16 +47,19 @@ def _headers(shop):
 
 
 def _extensions(shop):
+    # The first byte: how far the area reaches past the input.
     for name in ('plain', 'bitmap', 'backing', 'data-file'):
         image = shop.base(name)
         start = image.get('header_length')
         end = start + 8 + sum(8 + q.round_up(len(e.data), 8)
                               for e in image.extensions())
-        yield name, bytes(image.data[start:end])
+        yield name, b'\0' + bytes(image.data[start:end])
     names = struct.pack('>BB46s', 0, 0, b'dirty bit')
-    yield 'names', (struct.pack('>II', q.EXT_FEATURE_NAMES, len(names)) +
-                    names + bytes(8))
-    yield 'luks', struct.pack('>IIQQQ', q.EXT_LUKS, 16, 0x10000, 0x81000, 0)
+    yield 'names', (b'\0' + struct.pack('>II', q.EXT_FEATURE_NAMES, len(names))
+                    + names + bytes(8))
+    yield 'luks', b'\0' + struct.pack('>IIQQQ', q.EXT_LUKS, 16, 0x10000,
+                                      0x81000, 0)
+    yield 'overflow', b'\x40' + struct.pack('>II', 0x12345678, 64) + b'short'
 
 
 def _snapshot_tables(shop):
@@ -78,13 +82,45 @@ def _luks_headers(shop):
     yield 'short', header[:300]
 
 
+def _l2_entries(shop):
+    # The first byte: cluster_bits - 9, and the top bit for extended L2.
+    for name, choice in (('plain', 3), ('compressed', 3), ('snapshot', 3),
+                         ('data-file', 3), ('extended', 0x80 | 5 + 13)):
+        image = shop.base(name)
+        table = image.l2_table(0)
+        yield name, bytes([choice]) + bytes(image.data[table:table + 64])
+
+
+def _refcount_blocks(shop):
+    # The first byte: refcount_order.
+    for name in ('plain', 'one-bit', 'snapshot'):
+        image = shop.base(name)
+        block = image.refcount_table_entry(0)
+        yield name, (bytes([image.get('refcount_order')]) +
+                     bytes(image.data[block:block + 64]))
+
+
+def _compressed_clusters(shop):
+    # The first byte: the compression type, and 512 << n bytes a cluster.
+    for name, kind in (('deflate', 0), ('zstd', 1)):
+        image = shop.make(f'cluster_size=4k,compression_type={name}'
+                          if kind else 'cluster_size=4k',
+                          commands=['write -c -P 0x61 0 4k'])
+        offset, length = image.compressed_range(image.l2_entry(0))
+        yield name, (bytes([3 << 1 | kind]) +
+                     bytes(image.data[offset:offset + length]))
+
+
 GROUPS = {
-    'header': _headers,
-    'extensions': _extensions,
-    'snapshot_table': _snapshot_tables,
-    'bitmap_directory': _bitmap_directories,
-    'luks_header': _luks_headers,
-    'image': _images,
+    'decode_header': _headers,
+    'decode_extensions': _extensions,
+    'decode_snapshot_table': _snapshot_tables,
+    'decode_bitmap_directory': _bitmap_directories,
+    'decode_luks_header': _luks_headers,
+    'decode_l2_entry': _l2_entries,
+    'decode_refcount_block': _refcount_blocks,
+    'inflate_cluster': _compressed_clusters,
+    'check_image': _images,
 }
 
 
