@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "checker/refcount_runs.h"
@@ -49,24 +50,17 @@ class RunJudge {
   ComparePassResult& result() { return result_; }
 
  private:
-  Finding MakeFinding(Problem problem, uint64_t first, uint64_t count,
-                      uint64_t actual) const;
+  void Add(Problem problem, uint64_t first, uint64_t count, uint64_t actual,
+           std::optional<uint64_t> expected, uint64_t qemu_count,
+           FindingSink& sink) const {
+    sink.AddClusterRun(problem, first, count, geometry_.cluster_bits(), actual,
+                       expected, qemu_count);
+  }
 
   const CheckState& state_;
   const Geometry& geometry_;
   ComparePassResult result_;
 };
-
-Finding RunJudge::MakeFinding(Problem problem, uint64_t first, uint64_t count,
-                              uint64_t actual) const {
-  Finding finding;
-  finding.problem = problem;
-  finding.count = count;
-  finding.location.structure = Structure::kHostCluster;
-  finding.host = HostRun{first, count, first << geometry_.cluster_bits()};
-  finding.actual = actual;
-  return finding;
-}
 
 void RunJudge::JudgeCell(uint64_t first, uint64_t count,
                          const ReferenceCell& cell, FindingSink& sink) {
@@ -85,11 +79,9 @@ void RunJudge::JudgeCell(uint64_t first, uint64_t count,
   }
   if (cell.count > geometry_.refcount_max() &&
       !state_.model.refcounts_unknown) {
-    Finding finding =
-        MakeFinding(Problem::kRefcountOverflow, first, count, cell.count);
-    finding.expected = geometry_.refcount_max();
-    sink.Add(std::move(finding),
-             count * (cell.count - geometry_.refcount_max()));
+    Add(Problem::kRefcountOverflow, first, count, cell.count,
+        geometry_.refcount_max(),
+        count * (cell.count - geometry_.refcount_max()), sink);
   }
 }
 
@@ -106,15 +98,14 @@ void RunJudge::Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
   const Problem problem = stored < expected ? Problem::kRefcountTooLow
                           : expected > 0    ? Problem::kRefcountTooHigh
                                             : Problem::kClusterLeaked;
-  Finding finding = MakeFinding(problem, first, count, stored);
-  finding.expected = expected;
-  sink.Add(std::move(finding));
+  Add(problem, first, count, stored, expected, count, sink);
 }
 
 void RunJudge::JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
                             FindingSink& sink) const {
   if (stored == 0) return;
-  sink.Add(MakeFinding(Problem::kRefcountPastEnd, first, count, stored));
+  Add(Problem::kRefcountPastEnd, first, count, stored, std::nullopt, count,
+      sink);
 }
 
 // Compares the blocks one thread visits.

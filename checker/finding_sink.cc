@@ -67,25 +67,24 @@ FindingSink::FindingSink(uint64_t max_per_problem)
       kept_(AllProblems().size()),
       occurrences_(AllProblems().size()) {}
 
-void FindingSink::Add(Finding finding, uint64_t qemu_count) {
-  const ProblemRow& row = RowOf(finding.problem);
-  const size_t problem = static_cast<size_t>(finding.problem);
-  occurrences_[problem] += finding.count;
+void FindingSink::Count(const ProblemRow& row, uint64_t count,
+                        uint64_t qemu_count, bool suspect_orphan) {
+  occurrences_[static_cast<size_t>(row.problem)] += count;
   switch (row.severity) {
     case Severity::kCorruption:
-      counts_.corruptions += finding.count;
+      counts_.corruptions += count;
       break;
     case Severity::kLeak:
-      counts_.leaks += finding.count;
+      counts_.leaks += count;
       break;
     case Severity::kWarning:
-      counts_.warnings += finding.count;
+      counts_.warnings += count;
       break;
     case Severity::kNote:
-      counts_.notes += finding.count;
+      counts_.notes += count;
       break;
   }
-  if (finding.suspect_orphan) counts_.suspect_orphans += finding.count;
+  if (suspect_orphan) counts_.suspect_orphans += count;
   switch (row.qemu) {
     case QemuClass::kCorruption:
       qemu_.corruptions += qemu_count;
@@ -105,15 +104,49 @@ void FindingSink::Add(Finding finding, uint64_t qemu_count) {
     case QemuClass::kNeither:
       break;
   }
+}
 
-  std::vector<Finding>& kept = kept_[problem];
+void FindingSink::Keep(Finding finding) {
+  std::vector<Finding>& kept = kept_[static_cast<size_t>(finding.problem)];
   if (!kept.empty() && CarriesOn(kept.back(), finding)) {
     Extend(kept.back(), finding);
-  } else if (max_per_problem_ == 0 || kept.size() < max_per_problem_) {
+  } else if (!Full(kept)) {
     kept.push_back(std::move(finding));
   } else {
     ++omitted_;
   }
+}
+
+void FindingSink::Add(Finding finding, uint64_t qemu_count) {
+  Count(RowOf(finding.problem), finding.count, qemu_count,
+        finding.suspect_orphan);
+  Keep(std::move(finding));
+}
+
+void FindingSink::AddClusterRun(Problem problem, uint64_t first_cluster,
+                                uint64_t clusters, uint32_t cluster_bits,
+                                uint64_t actual,
+                                std::optional<uint64_t> expected,
+                                uint64_t qemu_count) {
+  const ProblemRow& row = RowOf(problem);
+  const std::vector<Finding>& kept = kept_[static_cast<size_t>(problem)];
+  if (Full(kept)) {
+    const HostRun& last = *kept.back().host;
+    if (last.first_cluster + last.clusters != first_cluster) {
+      Count(row, clusters, qemu_count, false);
+      ++omitted_;
+      return;
+    }
+  }
+  Finding finding;
+  finding.problem = problem;
+  finding.count = clusters;
+  finding.location.structure = Structure::kHostCluster;
+  finding.host =
+      HostRun{first_cluster, clusters, first_cluster << cluster_bits};
+  finding.actual = actual;
+  finding.expected = expected;
+  Add(std::move(finding), qemu_count);
 }
 
 void FindingSink::AddQemuCounts(const QemuCounts& counts) {
@@ -127,16 +160,7 @@ void FindingSink::AddQemuCounts(const QemuCounts& counts) {
 void FindingSink::Append(FindingSink later) {
   for (size_t problem = 0; problem < kept_.size(); ++problem) {
     occurrences_[problem] += later.occurrences_[problem];
-    std::vector<Finding>& kept = kept_[problem];
-    for (Finding& finding : later.kept_[problem]) {
-      if (!kept.empty() && CarriesOn(kept.back(), finding)) {
-        Extend(kept.back(), finding);
-      } else if (max_per_problem_ == 0 || kept.size() < max_per_problem_) {
-        kept.push_back(std::move(finding));
-      } else {
-        ++omitted_;
-      }
-    }
+    for (Finding& finding : later.kept_[problem]) Keep(std::move(finding));
   }
   omitted_ += later.omitted_;
   AddQemuCounts(later.qemu_);

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "checker/finding.h"
@@ -33,6 +34,13 @@ class FindingSink {
     const uint64_t count = finding.count;
     Add(std::move(finding), count);
   }
+
+  // Adds a run of host clusters with like refcounts. The same as Add with such
+  // a finding, but cheap where there are millions: it is only built if it is
+  // kept.
+  void AddClusterRun(Problem problem, uint64_t first_cluster, uint64_t clusters,
+                     uint32_t cluster_bits, uint64_t actual,
+                     std::optional<uint64_t> expected, uint64_t qemu_count);
 
   // Adds to what qemu-img would count without a finding of our own.
   void AddQemuCounts(const QemuCounts& counts);
@@ -66,6 +74,14 @@ class FindingSink {
   const Counts& counts() const { return counts_; }
 
  private:
+  void Count(const ProblemRow& row, uint64_t count, uint64_t qemu_count,
+             bool suspect_orphan);
+  bool Full(const std::vector<Finding>& kept) const {
+    return max_per_problem_ != 0 && kept.size() >= max_per_problem_;
+  }
+  // Merges with the last one, keeps or leaves out; counts nothing but that.
+  void Keep(Finding finding);
+
   uint64_t max_per_problem_;
   std::vector<std::vector<Finding>> kept_;  // by problem
   std::vector<uint64_t> occurrences_;       // by problem

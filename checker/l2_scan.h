@@ -99,13 +99,18 @@ void ScanL2Table(std::span<const std::byte> table, const L2ScanRules& rules,
       continue;
     }
     const uint64_t offset = raw & kL2OffsetMask;
-    const uint64_t clusters_left =
-        (rules.file_end_bytes - offset - 1) / rules.cluster_size_bytes + 1;
-    const uint64_t limit = std::min(count - index, clusters_left);
-    uint64_t run =
-        AscendingEntries(entry, stride, limit, raw, rules.cluster_size_bytes);
-    if (rules.extended_l2) {
-      run = AscendingEntries(entry + 8, stride, run, bitmap, 0);
+    uint64_t run = 1;
+    // One look at the next entry saves the search where nothing is in order.
+    if (index + 1 < count &&
+        LoadBe64(entry + stride) == raw + rules.cluster_size_bytes) {
+      const uint64_t clusters_left =
+          ((rules.file_end_bytes - offset - 1) >> rules.cluster_bits) + 1;
+      run = AscendingEntries(entry, stride,
+                             std::min(count - index, clusters_left), raw,
+                             rules.cluster_size_bytes);
+      if (rules.extended_l2) {
+        run = AscendingEntries(entry + 8, stride, run, bitmap, 0);
+      }
     }
     visitor.OnRun(L2Run{index, run, offset, (raw & kCopiedFlag) != 0});
     index += run;

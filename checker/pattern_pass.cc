@@ -8,10 +8,11 @@
 namespace qcow2::checker {
 namespace {
 
-// Leaked clusters that are read to see what they look like: in all, and of one
-// run.
+// Leaked clusters that are looked at to see what they are: in all, of one run,
+// and the bytes read for it.
 constexpr uint64_t kMaxExaminedClusters = 4096;
 constexpr uint64_t kMaxExaminedOfRun = 64;
+constexpr uint64_t kMaxExaminedBytes = 16 << 20;
 // An empty L2 table counts as wiped when at least so many of the clusters
 // behind it are leaked (or all there are): a program that empties a table
 // frees what it named.
@@ -59,9 +60,9 @@ void FindWipedTables(CheckState& state, std::span<const L2Table> tables,
 }
 
 // Reports the leaked cluster if it is shaped like an L2 table.
-bool ExamineLeakedCluster(CheckState& state, uint64_t cluster) {
+bool ExamineLeakedCluster(CheckState& state, uint64_t cluster,
+                          std::vector<std::byte>& bytes) {
   const Geometry& geometry = *state.model.geometry;
-  std::vector<std::byte> bytes(geometry.cluster_size());
   const uint64_t offset = cluster << geometry.cluster_bits();
   if (!state.reader.Read(offset, bytes).empty()) return false;
   uint64_t entries = 0;
@@ -78,15 +79,30 @@ bool ExamineLeakedCluster(CheckState& state, uint64_t cluster) {
   return true;
 }
 
+// Whether the cluster is known to hold nothing without reading it.
+bool IsHole(const CheckState& state, uint64_t cluster) {
+  const uint64_t size = state.model.geometry->cluster_size();
+  const absl::StatusOr<ByteRange> data =
+      state.reader.file().NextData(cluster * size);
+  return data.ok() &&
+         (data->length == 0 || data->offset >= (cluster + 1) * size);
+}
+
 void FindOrphanTables(CheckState& state) {
+  std::vector<std::byte> bytes(state.model.geometry->cluster_size());
   uint64_t examined = 0;
+  uint64_t bytes_left = kMaxExaminedBytes;
   for (Finding& leak : state.sink.FindingsOf(Problem::kClusterLeaked)) {
     const uint64_t clusters = std::min(leak.host->clusters, kMaxExaminedOfRun);
     for (uint64_t i = 0; i < clusters; ++i) {
-      if (examined++ >= kMaxExaminedClusters || state.reader.Cancelled()) {
+      if (examined++ >= kMaxExaminedClusters || bytes_left < bytes.size() ||
+          state.reader.Cancelled()) {
         return;
       }
-      if (ExamineLeakedCluster(state, leak.host->first_cluster + i)) {
+      const uint64_t cluster = leak.host->first_cluster + i;
+      if (IsHole(state, cluster)) continue;
+      bytes_left -= bytes.size();
+      if (ExamineLeakedCluster(state, cluster, bytes)) {
         leak.suspect_orphan = true;
       }
     }

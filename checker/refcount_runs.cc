@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "engine/format/byte_order.h"
 #include "engine/format/refcount_block.h"
 
 namespace qcow2::checker {
@@ -11,11 +12,14 @@ namespace {
 // Eight bytes as they lie in a block whose counts are all `value`. Counts
 // narrower than a byte repeat inside it, so the same holds for them.
 uint64_t PatternOf(uint32_t refcount_order, uint64_t value) {
-  std::array<std::byte, 8> bytes{};
-  const uint64_t counts = uint64_t{64} >> refcount_order;
-  for (uint64_t i = 0; i < counts; ++i) {
-    SetRefcount(bytes, refcount_order, i, value);
-  }
+  // A word with the lowest bit of each count set, times the value.
+  static constexpr uint64_t kOnes[] = {0xffffffffffffffff, 0x5555555555555555,
+                                       0x1111111111111111, 0x0101010101010101,
+                                       0x0001000100010001, 0x0000000100000001,
+                                       0x0000000000000001};
+  const uint64_t word = kOnes[refcount_order] * value;
+  std::array<std::byte, 8> bytes;
+  StoreBe64(bytes.data(), word);
   uint64_t pattern;
   std::memcpy(&pattern, bytes.data(), sizeof(pattern));
   return pattern;

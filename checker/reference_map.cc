@@ -143,8 +143,30 @@ void ReferenceMap::Chunk::AddToRuns(uint32_t begin, uint32_t end,
   runs_.erase(kept, runs_.begin() + last);
 }
 
-void ReferenceMap::Chunk::ExpectSingles(size_t count) {
-  if (form_ == Form::kRuns && count >= kManySingles) ConvertRunsToCodes();
+void ReferenceMap::Chunk::AddSingles(std::span<const SingleReference> singles,
+                                     uint64_t weight) {
+  // A list of runs is no place for many separate clusters.
+  if (form_ == Form::kRuns && singles.size() >= kManySingles) {
+    ConvertRunsToCodes();
+  }
+  size_t i = 0;
+  if (form_ == Form::kCodes && weight <= kMaxCodeWeight) {
+    const auto& sums = kCodeSums[weight];
+    for (; i < singles.size(); ++i) {
+      const uint64_t index = singles[i].cluster % kChunkClusters;
+      uint8_t& pair = codes_[index / 2];
+      const uint32_t shift = index % 2 * 4;
+      const uint8_t sum =
+          sums[singles[i].flags % kCallerFlags][pair >> shift & 15u];
+      if (sum == kNoCode) break;
+      pair = static_cast<uint8_t>((pair & ~(15u << shift)) | sum << shift);
+    }
+  }
+  for (; i < singles.size(); ++i) {
+    const uint32_t index =
+        static_cast<uint32_t>(singles[i].cluster % kChunkClusters);
+    Add(index, index + 1, weight, singles[i].flags);
+  }
 }
 
 void ReferenceMap::Chunk::ConvertRunsToCodes() {
@@ -394,7 +416,8 @@ void ReferenceMap::Writer::Add(uint64_t first_cluster, uint64_t clusters,
     FlushSingles();
     singles_weight_ = weight;
   }
-  if (first_cluster >= map_.first_cluster_) {
+  if (first_cluster >= map_.first_cluster_ &&
+      first_cluster < map_.end_cluster_.load(std::memory_order_relaxed)) {
     singles_.push_back({first_cluster, flags});
   }
 }
@@ -402,26 +425,28 @@ void ReferenceMap::Writer::Add(uint64_t first_cluster, uint64_t clusters,
 void ReferenceMap::Writer::SortSinglesByChunk() {
   uint64_t lowest = ~uint64_t{0};
   uint64_t highest = 0;
-  for (const Single& single : singles_) {
+  for (const SingleReference& single : singles_) {
     lowest = std::min(lowest, single.cluster);
     highest = std::max(highest, single.cluster);
   }
   const uint64_t first_chunk = lowest / kChunkClusters;
   const uint64_t chunks = highest / kChunkClusters - first_chunk + 1;
   if (chunks > kMaxCountedChunks) {
-    std::sort(
-        singles_.begin(), singles_.end(),
-        [](const Single& a, const Single& b) { return a.cluster < b.cluster; });
+    std::sort(singles_.begin(), singles_.end(),
+              [](const SingleReference& a, const SingleReference& b) {
+                return a.cluster < b.cluster;
+              });
     return;
   }
-  const auto chunk_of = [&](const Single& single) {
+  const auto chunk_of = [&](const SingleReference& single) {
     return single.cluster / kChunkClusters - first_chunk;
   };
   starts_.assign(chunks + 1, 0);
-  for (const Single& single : singles_) ++starts_[chunk_of(single) + 1];
+  for (const SingleReference& single : singles_)
+    ++starts_[chunk_of(single) + 1];
   for (uint64_t i = 1; i <= chunks; ++i) starts_[i] += starts_[i - 1];
   sorted_.resize(singles_.size());
-  for (const Single& single : singles_) {
+  for (const SingleReference& single : singles_) {
     sorted_[starts_[chunk_of(single)]++] = single;
   }
   singles_.swap(sorted_);
@@ -433,13 +458,8 @@ void ReferenceMap::Writer::AddSinglesInChunk(size_t begin, size_t end) {
   if (chunk_index * kChunkClusters >= map_end) return;
   Enter(chunk_index);
   const uint64_t before = chunk_->MemoryBytes();
-  chunk_->ExpectSingles(end - begin);
-  for (size_t i = begin; i < end; ++i) {
-    if (singles_[i].cluster >= map_end) continue;
-    const uint32_t index =
-        static_cast<uint32_t>(singles_[i].cluster % kChunkClusters);
-    chunk_->Add(index, index + 1, singles_weight_, singles_[i].flags);
-  }
+  chunk_->AddSingles(std::span(singles_).subspan(begin, end - begin),
+                     singles_weight_);
   Account(before);
 }
 

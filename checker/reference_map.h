@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -42,6 +43,12 @@ enum ReferenceFlag : uint32_t {
 };
 
 inline constexpr uint64_t kMaxReferences = (uint64_t{1} << 60) - 1;
+
+// A reference to one cluster, kept back to be added with others.
+struct SingleReference {
+  uint64_t cluster = 0;
+  uint32_t flags = 0;
+};
 
 class ReferenceMap {
  public:
@@ -80,12 +87,6 @@ class ReferenceMap {
 
    private:
     friend class ReferenceMap;
-    // A reference to one cluster, kept back to be added with others.
-    struct Single {
-      uint64_t cluster;
-      uint32_t flags;
-    };
-
     void AddRange(uint64_t first_cluster, uint64_t clusters, uint64_t weight,
                   uint32_t flags);
     void AddInChunk(uint64_t chunk_index, uint32_t begin, uint32_t end,
@@ -103,8 +104,8 @@ class ReferenceMap {
     std::unique_lock<std::mutex> lock_;
     uint64_t chunk_index_ = 0;
     Chunk* chunk_ = nullptr;
-    std::vector<Single> singles_;
-    std::vector<Single> sorted_;
+    std::vector<SingleReference> singles_;
+    std::vector<SingleReference> sorted_;
     std::vector<uint32_t> starts_;
     uint64_t singles_weight_ = 0;
   };
@@ -155,9 +156,8 @@ class ReferenceMap::Chunk {
   Chunk() : runs_{{0, {}}} {}
 
   void Add(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
-  // Announces that `count` separate clusters are about to be added, so that
-  // the chunk does not first become a long list of runs.
-  void ExpectSingles(size_t count);
+  // Adds `weight` references to each of the clusters, which are in this chunk.
+  void AddSingles(std::span<const SingleReference> singles, uint64_t weight);
   ReferenceCell At(uint32_t index) const;
   // The end of the run of cells like the one at `index`, at most `limit`.
   uint32_t RunEnd(uint32_t index, uint32_t limit) const;
@@ -177,7 +177,7 @@ class ReferenceMap::Chunk {
   // Beyond this many runs an array is smaller or faster.
   static constexpr size_t kMaxRuns = 256;
   // So many separate clusters at once make an array worth while.
-  static constexpr size_t kManySingles = 64;
+  static constexpr size_t kManySingles = 128;
 
   static ReferenceCell Sum(ReferenceCell cell, uint64_t weight, uint32_t flags);
   void AddToRuns(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -28,8 +30,7 @@ class Walker {
         batch_tables_(std::clamp<uint64_t>(kBatchBytes / walk.table_bytes, 1,
                                            kBatchTables)),
         batches_((walk.tables + batch_tables_ - 1) / batch_tables_),
-        ask_for_holes_(walk.tables > kAskForHolesBytes / walk.table_bytes),
-        sinks_(batches_) {}
+        ask_for_holes_(walk.tables > kAskForHolesBytes / walk.table_bytes) {}
 
   void Run();
 
@@ -49,8 +50,15 @@ class Walker {
   const uint64_t batch_tables_;
   const uint64_t batches_;
   const bool ask_for_holes_;
+  // Hands in a batch's findings; they go on to the state in batch order.
+  void HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink);
+
   std::atomic<uint64_t> next_batch_{0};
-  std::vector<std::unique_ptr<FindingSink>> sinks_;  // by batch; null: empty
+  std::mutex mutex_;
+  // Batches that are done but have one before them that is not; null: nothing
+  // was found.
+  std::map<uint64_t, std::unique_ptr<FindingSink>> done_;
+  uint64_t next_to_append_ = 0;
 };
 
 bool Walker::IsHole(uint64_t offset) const {
@@ -115,7 +123,20 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor,
     first = group_end;
   }
   visitor.EndBatch();
-  if (!sink->empty()) sinks_[batch] = std::move(sink);
+  if (sink->empty()) sink.reset();
+  HandIn(batch, std::move(sink));
+}
+
+void Walker::HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  done_[batch] = std::move(sink);
+  while (!done_.empty() && done_.begin()->first == next_to_append_) {
+    if (done_.begin()->second != nullptr) {
+      state_.sink.Append(*std::move(done_.begin()->second));
+    }
+    done_.erase(done_.begin());
+    ++next_to_append_;
+  }
 }
 
 void Walker::RunWorker() {
@@ -137,9 +158,6 @@ void Walker::Run() {
   }
   if (workers > 0) RunWorker();
   for (std::thread& thread : threads) thread.join();
-  for (std::unique_ptr<FindingSink>& sink : sinks_) {
-    if (sink != nullptr) state_.sink.Append(*std::move(sink));
-  }
 }
 
 }  // namespace
