@@ -38,13 +38,15 @@ def _luks(shop):
     clusters = q.round_up(LUKS_BYTES, image.cluster_size) // image.cluster_size
     offset = image.allocate(clusters)
     image.put(offset, luks_header())
+    # Key material of slot 0: no key is in it, but it is not wiped either.
+    image.put(offset + 8 * SECTOR, b'\x5a' * (16 * 4000))
     image.set('crypt_method', 2)
     image.add_extension(q.EXT_LUKS, struct.pack('>QQ', offset, LUKS_BYTES))
     return image, offset
 
 
-@case('healthy-luks-header', 'A LUKS header whose key material is zeros: '
-      'sound in its structure, but no password opens it.',
+@case('healthy-luks-header', 'A LUKS header with made-up key material: sound '
+      'in its structure, but no password opens it.', deep=True,
       qemu_differs=NEEDS_KEY)
 def _(c, shop):
     return _luks(shop)[0]
@@ -102,6 +104,15 @@ def _(c, shop):
     return image
 
 
+@case('luks-key-slot-wiped', 'The key material of slot 0 is zeros; only '
+      '--deep reads it.', deep=True, qemu_differs=NEEDS_KEY)
+def _(c, shop):
+    image, offset = _luks(shop)
+    image.put(offset + 8 * SECTOR, bytes(16 * 4000))
+    c.expect('luks-key-slot', count=1)
+    return image
+
+
 @case('luks-digest', 'The digest that verifies passwords is zeros, with no '
       'iterations.', deep=True, qemu_differs=NEEDS_KEY)
 def _(c, shop):
@@ -140,10 +151,19 @@ def _(c, shop):
     return shop.base('data-file')
 
 
-@case('data-file-size', 'A raw data file shorter than the disk.')
+@case('data-file-size', 'A raw data file longer than the disk.')
+def _(c, shop):
+    c.files['disk.data'] = bytes(5 * MIB)
+    c.expect('data-file-size', actual=5 * MIB, expected=4 * MIB)
+    return shop.base('raw-data-file')
+
+
+@case('data-file-size-short', 'A raw data file shorter than the disk; the '
+      'last quarter of the preallocated entries lies past its end.')
 def _(c, shop):
     c.files['disk.data'] = bytes(3 * MIB)
     c.expect('data-file-size', actual=3 * MIB, expected=4 * MIB)
+    c.expect('data-file-entry-past-end', count=256)
     return shop.base('raw-data-file')
 
 

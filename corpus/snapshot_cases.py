@@ -176,13 +176,14 @@ def _(c, shop):
     return image
 
 
-@case('bitmap-extension-none', 'A bitmaps extension with no bitmaps.')
+@case('bitmap-extension-none', 'A bitmaps extension that says there are none, '
+      'though the directory has one.')
 def _(c, shop):
     image = shop.base('bitmap')
     _, _, size, offset = image.bitmap_extension()
-    _retire(image)
     image.set_bitmap_extension(0, 0, size, offset)
     c.expect('bitmap-extension')
+    c.expect('bitmap-count', actual=1, expected=0)
     return image
 
 
@@ -207,15 +208,10 @@ def _(c, shop):
     return image
 
 
-def _directory_entry_case(name, description, field, value, free=True):
+def _directory_entry_case(name, description, field, value):
     @case(name, description)
     def _(c, shop):
         image = shop.base('bitmap')
-        if free:
-            _retire(image)
-            # The directory itself is still named by the extension.
-            _, _, _, offset = image.bitmap_extension()
-            image.set_refcount(offset // image.cluster_size, 1)
         image.set_bitmap_field(0, field, value)
         c.expect('bitmap-directory-entry', count=1)
         return image
@@ -225,8 +221,29 @@ _directory_entry_case('bitmap-directory-entry-granularity',
                       'A granularity of 2^40 bytes.', 'granularity_bits', 40)
 _directory_entry_case('bitmap-directory-entry-flags',
                       'An unknown flag on a bitmap.', 'flags', 0x80)
-_directory_entry_case('bitmap-directory-entry-name',
-                      'A bitmap without a name.', 'name_size', 0)
+
+
+@case('bitmap-directory-entry-name', 'A bitmap without a name.')
+def _(c, shop):
+    image = shop.base('bitmap')
+    image.set_bitmap_field(0, 'name_size', 0)
+    number, _, _, offset = image.bitmap_extension()
+    image.set_bitmap_extension(number, 0, q.BITMAP_FIXED_BYTES, offset)
+    c.expect('bitmap-directory-entry', count=1)
+    return image
+
+
+@case('bitmap-directory-entry-cut', 'The directory ends inside the name of '
+      'its only bitmap, whose clusters are lost with it.')
+def _(c, shop):
+    image = shop.base('bitmap')
+    number, _, _, offset = image.bitmap_extension()
+    _retire(image)
+    image.set_refcount(offset // image.cluster_size, 1)
+    image.set_bitmap_extension(number, 0, q.BITMAP_FIXED_BYTES, offset)
+    c.expect('bitmap-directory-entry', count=1)
+    c.expect('bitmap-count', actual=0, expected=1)
+    return image
 
 
 @case('bitmap-count', 'The extension says 2 bitmaps, the directory has one.')
@@ -293,7 +310,8 @@ def _(c, shop):
     return image
 
 
-@case('bitmap-tail', 'Bits past the end of the disk are set in a bitmap.')
+@case('bitmap-tail', 'Bits past the end of the disk are set in a bitmap.',
+      deep=True)
 def _(c, shop):
     image = shop.base('bitmap')
     # 4 MiB in steps of 64 KiB: 64 bits, 8 bytes.
