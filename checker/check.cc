@@ -110,6 +110,9 @@ bool RunPasses(CheckState& state) {
   state.statistics.host_clusters = state.model.FileClusters();
   CountGuestClusters(state);
   RunSnapshotPass(state);
+  RunBitmapPass(state);
+  RunLuksPass(state);
+  RunOtherFilesPass(state);
   GraphCheck(state).Run();
   return true;
 }

@@ -64,6 +64,9 @@ struct ImageModel {
   std::optional<LuksExtension> luks_extension;
   std::vector<L1Table> l1_tables;       // the active one first, if usable
   std::vector<MetadataRegion> regions;  // but for L2 tables
+  // Of bitmaps that nothing vouches for any more: their clusters are leaked,
+  // but it is known what they were.
+  std::vector<MetadataRegion> stale_regions;
   // Where the refcount table can be read: its entries (8 bytes each).
   uint64_t refcount_table_offset_bytes = 0;
   uint64_t refcount_table_entries = 0;

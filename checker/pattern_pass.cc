@@ -79,6 +79,17 @@ bool ExamineLeakedCluster(CheckState& state, uint64_t cluster,
   return true;
 }
 
+// Whether the cluster is known to hold what is left of a stale bitmap.
+bool IsStale(const ImageModel& model, uint64_t cluster) {
+  const uint64_t offset = cluster << model.geometry->cluster_bits();
+  return std::any_of(model.stale_regions.begin(), model.stale_regions.end(),
+                     [offset](const MetadataRegion& region) {
+                       return offset >= region.offset_bytes &&
+                              offset - region.offset_bytes <
+                                  region.length_bytes;
+                     });
+}
+
 // Whether the cluster is known to hold nothing without reading it.
 bool IsHole(const CheckState& state, uint64_t cluster) {
   const uint64_t size = state.model.geometry->cluster_size();
@@ -100,7 +111,7 @@ void FindOrphanTables(CheckState& state) {
         return;
       }
       const uint64_t cluster = leak.host->first_cluster + i;
-      if (IsHole(state, cluster)) continue;
+      if (IsStale(state.model, cluster) || IsHole(state, cluster)) continue;
       bytes_left -= bytes.size();
       if (ExamineLeakedCluster(state, cluster, bytes)) {
         leak.suspect_orphan = true;
