@@ -12,6 +12,7 @@
 #include "checker/attribution_pass.h"
 #include "checker/check_state.h"
 #include "checker/compare_pass.h"
+#include "checker/deep_pass.h"
 #include "checker/l2_tables.h"
 #include "checker/passes.h"
 #include "checker/pattern_pass.h"
@@ -86,6 +87,7 @@ void GraphCheck::Run() {
   if (state_.options.qemu_compatible) {
     RunStoredCopiedPass(state_, structures_);
   }
+  if (state_.options.deep) RunDeepPass(state_, tables_);
   state_.summary.image_end_offset_bytes =
       (highest_cluster_ + 1) * state_.model.geometry->cluster_size();
 }
