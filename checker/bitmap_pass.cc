@@ -23,6 +23,8 @@ namespace {
 
 // QEMU loads no bitmap whose data fills more than this.
 constexpr uint64_t kQemuMaxBitmapBytes = uint64_t{512} << 20;
+// They only explain leaks; more would make looking them up expensive.
+constexpr size_t kMaxStaleRegions = 4096;
 
 Finding ExtensionFinding(Problem problem, std::string detail) {
   Finding finding;
@@ -271,7 +273,9 @@ std::vector<MetadataRegion> RegionsOfStale(const CheckState& state) {
   scratch.model.regions.clear();
   scratch.model.header.autoclear_features |= kAutoclearBitmaps;
   RunBitmapPass(scratch);
-  return std::move(scratch.model.regions);
+  std::vector<MetadataRegion>& regions = scratch.model.regions;
+  if (regions.size() > kMaxStaleRegions) regions.resize(kMaxStaleRegions);
+  return std::move(regions);
 }
 
 void ReportStale(CheckState& state) {
