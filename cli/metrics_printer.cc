@@ -62,8 +62,10 @@ std::string Header(std::string_view name, std::string_view help) {
   return text.append(name).append(" gauge\n");
 }
 
-std::string Label(const ImageMetrics& image) {
-  return "image=\"" + LabelValue(image.path) + "\"";
+// The start of a sample up to the labels that follow the image's.
+std::string Sample(std::string_view name, const ImageMetrics& image) {
+  std::string text(name);
+  return text.append("{image=\"").append(LabelValue(image.path)).append("\"");
 }
 
 std::string StatusSamples(const ImageMetrics& image) {
@@ -72,7 +74,7 @@ std::string StatusSamples(const ImageMetrics& image) {
       CheckStatus::kInconclusive, CheckStatus::kError};
   std::string text;
   for (const CheckStatus status : kAll) {
-    text.append("qcow2_fsck_status{" + Label(image) + ",status=\"");
+    text.append(Sample("qcow2_fsck_status", image)).append(",status=\"");
     text.append(NameOf(status)).append("\"} ");
     text.append(status == image.status ? "1\n" : "0\n");
   }
@@ -82,7 +84,7 @@ std::string StatusSamples(const ImageMetrics& image) {
 std::string DurationSample(const ImageMetrics& image) {
   char value[40];
   std::snprintf(value, sizeof value, "%.6f", image.seconds);
-  return "qcow2_fsck_check_duration_seconds{" + Label(image) + "} " + value +
+  return Sample("qcow2_fsck_check_duration_seconds", image) + "} " + value +
          "\n";
 }
 
@@ -124,8 +126,8 @@ std::string MetricsText(const std::vector<ImageMetrics>& images,
   for (const Metric& metric : kMetrics) {
     text += Header(metric.name, metric.help);
     for (const ImageMetrics& image : kept) {
-      text.append(metric.name).append("{" + Label(image) + "} ");
-      text += std::to_string(metric.value(image)) + "\n";
+      text.append(Sample(metric.name, image)).append("} ");
+      text.append(std::to_string(metric.value(image))).append("\n");
     }
   }
   text += Header("qcow2_fsck_check_duration_seconds", "Time the check took.");
