@@ -13,13 +13,13 @@
 namespace qcow2::checker {
 namespace {
 
-// Entries compared before looking whether one differed.
-constexpr uint64_t kBlock = 32;
-
-QCOW2_VECTOR_CLONES
-uint64_t AscendingWords(const std::byte* entry, uint64_t limit,
-                        uint64_t first_value, uint64_t step) {
-  uint64_t n = 0;
+// Compares entries a block at a time before looking whether one differed.
+template <uint64_t kBlock>
+[[gnu::always_inline]] inline uint64_t AscendingBlocks(const std::byte* entry,
+                                                       uint64_t n,
+                                                       uint64_t limit,
+                                                       uint64_t first_value,
+                                                       uint64_t step) {
   while (n + kBlock <= limit) {
     uint64_t difference = 0;
     for (uint64_t k = 0; k < kBlock; ++k) {
@@ -30,6 +30,18 @@ uint64_t AscendingWords(const std::byte* entry, uint64_t limit,
     if (difference != 0) break;
     n += kBlock;
   }
+  return n;
+}
+
+QCOW2_VECTOR_CLONES
+uint64_t AscendingWords(const std::byte* entry, uint64_t limit,
+                        uint64_t first_value, uint64_t step) {
+  // Large blocks for the long runs of a regular image, small ones for what is
+  // left of them and for short runs.
+  uint64_t n = AscendingBlocks<8>(entry, 0, std::min<uint64_t>(limit, 32),
+                                  first_value, step);
+  if (n == 32) n = AscendingBlocks<32>(entry, n, limit, first_value, step);
+  n = AscendingBlocks<8>(entry, n, limit, first_value, step);
   while (n < limit && LoadBe64(entry + n * 8) == first_value + n * step) ++n;
   return n;
 }

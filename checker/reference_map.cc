@@ -153,19 +153,18 @@ void ReferenceMap::Chunk::AddSingles(std::span<const SingleReference> singles,
   if (form_ == Form::kCodes && weight <= kMaxCodeWeight) {
     const auto& sums = kCodeSums[weight];
     for (; i < singles.size(); ++i) {
-      const uint64_t index = singles[i].cluster % kChunkClusters;
+      const uint64_t index = singles[i].cluster() % kChunkClusters;
       uint8_t& pair = codes_[index / 2];
       const uint32_t shift = index % 2 * 4;
-      const uint8_t sum =
-          sums[singles[i].flags % kCallerFlags][pair >> shift & 15u];
+      const uint8_t sum = sums[singles[i].flags()][pair >> shift & 15u];
       if (sum == kNoCode) break;
       pair = static_cast<uint8_t>((pair & ~(15u << shift)) | sum << shift);
     }
   }
   for (; i < singles.size(); ++i) {
     const uint32_t index =
-        static_cast<uint32_t>(singles[i].cluster % kChunkClusters);
-    Add(index, index + 1, weight, singles[i].flags);
+        static_cast<uint32_t>(singles[i].cluster() % kChunkClusters);
+    Add(index, index + 1, weight, singles[i].flags());
   }
 }
 
@@ -333,7 +332,7 @@ ReferenceMap::~ReferenceMap() = default;
 namespace {
 
 // References to single clusters kept back by a writer: as many as a usual L2
-// table has entries, in 128 KiB.
+// table has entries.
 constexpr size_t kMaxSingles = 8192;
 // Chunks a batch of singles may spread over to be sorted by counting.
 constexpr uint64_t kMaxCountedChunks = 1 << 16;
@@ -418,7 +417,7 @@ void ReferenceMap::Writer::Add(uint64_t first_cluster, uint64_t clusters,
   }
   if (first_cluster >= map_.first_cluster_ &&
       first_cluster < map_.end_cluster_.load(std::memory_order_relaxed)) {
-    singles_.push_back({first_cluster, flags});
+    singles_.emplace_back(first_cluster, flags);
   }
 }
 
@@ -426,20 +425,20 @@ void ReferenceMap::Writer::SortSinglesByChunk() {
   uint64_t lowest = ~uint64_t{0};
   uint64_t highest = 0;
   for (const SingleReference& single : singles_) {
-    lowest = std::min(lowest, single.cluster);
-    highest = std::max(highest, single.cluster);
+    lowest = std::min(lowest, single.cluster());
+    highest = std::max(highest, single.cluster());
   }
   const uint64_t first_chunk = lowest / kChunkClusters;
   const uint64_t chunks = highest / kChunkClusters - first_chunk + 1;
   if (chunks > kMaxCountedChunks) {
     std::sort(singles_.begin(), singles_.end(),
               [](const SingleReference& a, const SingleReference& b) {
-                return a.cluster < b.cluster;
+                return a.cluster() < b.cluster();
               });
     return;
   }
   const auto chunk_of = [&](const SingleReference& single) {
-    return single.cluster / kChunkClusters - first_chunk;
+    return single.cluster() / kChunkClusters - first_chunk;
   };
   starts_.assign(chunks + 1, 0);
   for (const SingleReference& single : singles_)
@@ -453,7 +452,7 @@ void ReferenceMap::Writer::SortSinglesByChunk() {
 }
 
 void ReferenceMap::Writer::AddSinglesInChunk(size_t begin, size_t end) {
-  const uint64_t chunk_index = singles_[begin].cluster / kChunkClusters;
+  const uint64_t chunk_index = singles_[begin].cluster() / kChunkClusters;
   const uint64_t map_end = map_.end_cluster_.load();
   if (chunk_index * kChunkClusters >= map_end) return;
   Enter(chunk_index);
@@ -467,10 +466,10 @@ void ReferenceMap::Writer::FlushSingles() {
   if (singles_.empty()) return;
   SortSinglesByChunk();
   for (size_t begin = 0; begin < singles_.size();) {
-    const uint64_t chunk = singles_[begin].cluster / kChunkClusters;
+    const uint64_t chunk = singles_[begin].cluster() / kChunkClusters;
     size_t end = begin + 1;
     while (end < singles_.size() &&
-           singles_[end].cluster / kChunkClusters == chunk) {
+           singles_[end].cluster() / kChunkClusters == chunk) {
       ++end;
     }
     AddSinglesInChunk(begin, end);

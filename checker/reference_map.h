@@ -44,10 +44,18 @@ enum ReferenceFlag : uint32_t {
 
 inline constexpr uint64_t kMaxReferences = (uint64_t{1} << 60) - 1;
 
-// A reference to one cluster, kept back to be added with others.
-struct SingleReference {
-  uint64_t cluster = 0;
-  uint32_t flags = 0;
+// A reference to one cluster, kept back to be added with others: the cluster
+// and the flags (below 8) in one word, since there are millions of them.
+class SingleReference {
+ public:
+  SingleReference() = default;
+  SingleReference(uint64_t cluster, uint32_t flags)
+      : word_(cluster << 3 | flags) {}
+  uint64_t cluster() const { return word_ >> 3; }
+  uint32_t flags() const { return static_cast<uint32_t>(word_ & 7); }
+
+ private:
+  uint64_t word_;
 };
 
 class ReferenceMap {
