@@ -51,7 +51,7 @@ std::vector<std::byte> L2Tables(const std::vector<uint64_t>& clusters) {
 L2ScanRules Rules() {
   L2ScanRules rules;
   rules.cluster_size_bytes = kClusterSize;
-  rules.cluster_bits = kClusterBits;
+  rules.cluster_bits = 16;
   rules.zero_flag_allowed = true;
   rules.file_end_bytes = std::numeric_limits<uint64_t>::max();
   return rules;

@@ -77,12 +77,14 @@ HeaderExtensions DecodeHeaderExtensions(std::span<const std::byte> first_bytes,
     extension.offset = offset;
     extension.type = LoadBe32(&first_bytes[offset]);
     extension.length = LoadBe32(&first_bytes[offset + 4]);
-    if (extension.type == kExtensionEnd) {
-      return EndedBy(std::move(result), ExtensionAreaEnd::kMarker, extension);
-    }
     const uint64_t data_offset = offset + kExtensionHeaderSize;
+    // Also of the marker that ends the list: programs refuse an image whose
+    // marker claims more data than there is room for.
     if (extension.length > area_end - data_offset) {
       return EndedBy(std::move(result), ExtensionAreaEnd::kOverflow, extension);
+    }
+    if (extension.type == kExtensionEnd) {
+      return EndedBy(std::move(result), ExtensionAreaEnd::kMarker, extension);
     }
     if (extension.length > readable_end - data_offset) {
       return EndedBy(std::move(result), ExtensionAreaEnd::kInputEnd, extension);

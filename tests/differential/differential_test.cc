@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "checker/check.h"
 #include "engine/format/header.h"
 #include "engine/storage/memory_file.h"
+#include "engine/storage/posix_file.h"
 #include "gtest/gtest.h"
 #include "tests/differential/damage.h"
 #include "tests/differential/qemu_img.h"
@@ -148,6 +150,11 @@ class DifferentialTest : public testing::TestWithParam<Base> {
     checker::CheckOptions options;
     options.qemu_compatible = true;
     options.jobs = 1;
+    // qemu-img does not open an image without its data file.
+    options.open_other_file = [](const std::string& name, const std::string&)
+        -> absl::StatusOr<std::unique_ptr<File>> {
+      return PosixFile::Open(name);
+    };
     return checker::CheckImage(MemoryFile(bytes), path, options);
   }
 };
