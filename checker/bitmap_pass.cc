@@ -250,9 +250,7 @@ void DirectoryReader::Run() {
     if (entries_ < kMaxBitmaps) Judge(entries_, entry);
     ++entries_;
   }
-  const bool count_possible =
-      extension_.nb_bitmaps > 0 && extension_.nb_bitmaps <= kMaxBitmaps;
-  if (count_possible && entries_ != extension_.nb_bitmaps) {
+  if (entries_ != extension_.nb_bitmaps) {
     Finding finding = ExtensionFinding(Problem::kBitmapCount, "");
     finding.actual = entries_;
     finding.expected = extension_.nb_bitmaps;
