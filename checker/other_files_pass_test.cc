@@ -74,6 +74,8 @@ TEST(DataFileTest, FittingFile) {
   const PassRun run = Check(image, {{"data", std::vector<std::byte>(0x3000)}});
   EXPECT_THAT(run.Codes(), IsEmpty());
   EXPECT_EQ(run.state().model.data_file_size_bytes, 0x3000);
+  EXPECT_THAT(Check(image, {{"data", std::vector<std::byte>(0x4000)}}).Codes(),
+              IsEmpty());
   EXPECT_EQ(run.state().summary.data_file, "data");
 }
 
