@@ -215,8 +215,12 @@ void DirectoryReader::JudgeName(uint64_t index,
 // A bitmap in use may be older than the disk's last resize.
 void DirectoryReader::JudgeSize(uint64_t index,
                                 const BitmapDirectoryEntry& entry) {
-  const uint64_t needed = BitmapTableEntriesFor(
-      state_.model.header.size, entry.granularity_bits, *state_.model.geometry);
+  // QEMU sees a disk of whole sectors.
+  const uint64_t size = state_.options.qemu_compatible
+                            ? state_.model.header.size / 512 * 512
+                            : state_.model.header.size;
+  const uint64_t needed = BitmapTableEntriesFor(size, entry.granularity_bits,
+                                                *state_.model.geometry);
   if (entry.in_use() || entry.table_size == needed) return;
   Finding finding = About(Problem::kBitmapSize, index, entry.name);
   finding.actual = entry.table_size;

@@ -278,6 +278,7 @@ class MissingBlocks {
 
  private:
   const RefcountBlock* BlockOf(uint64_t table_index) const;
+  bool CountsUnknown(const RefcountBlock& block) const;
   void CompareRange(uint64_t table_index, uint64_t first, uint64_t end);
   // A block's clusters may come in several chunks: one finding for them all.
   void NoteMissing(uint64_t table_index, uint64_t first, uint64_t in_use);
@@ -330,12 +331,23 @@ void MissingBlocks::ReportMissing() {
   missing_in_use_ = 0;
 }
 
+// Whether the counts of a block that cannot be read are unknown, rather than
+// zeros: those of no block at all, or of one past the end of the file.
+bool MissingBlocks::CountsUnknown(const RefcountBlock& block) const {
+  if (block.offset_bytes == 0) return false;
+  if (state_.options.qemu_compatible &&
+      QemuCannotReadBlock(block.offset_bytes, *state_.model.geometry)) {
+    return true;
+  }
+  return !block.past_end;
+}
+
 void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
                                  uint64_t end) {
   const RefcountBlock* block = BlockOf(table_index);
   if (block != nullptr && block->readable) return;
-  const bool unknown =
-      state_.model.refcounts_unknown || (block != nullptr && !block->past_end);
+  const bool unknown = state_.model.refcounts_unknown ||
+                       (block != nullptr && CountsUnknown(*block));
   uint64_t in_use = 0;
   uint64_t first_in_use = 0;
   map_.ForEachRun(first, end,

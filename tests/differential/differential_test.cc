@@ -151,8 +151,9 @@ class DifferentialTest : public testing::TestWithParam<Base> {
     options.qemu_compatible = true;
     options.jobs = 1;
     // qemu-img does not open an image without its data file.
-    options.open_other_file = [](const std::string& name, const std::string&)
-        -> absl::StatusOr<std::unique_ptr<File>> {
+    options.open_other_file =
+        [](const std::string& name,
+           const std::string&) -> absl::StatusOr<std::unique_ptr<File>> {
       return PosixFile::Open(name);
     };
     return checker::CheckImage(MemoryFile(bytes), path, options);
@@ -190,6 +191,9 @@ TEST_P(DifferentialTest, DamagedImagesGetTheSameCounts) {
     std::mt19937_64 random(seed);
     std::vector<std::byte> image = base;
     const std::string damage = Damage(areas, cluster_size, random, image);
+    // qemu-img opens an encrypted image only with its secret, and the header
+    // of these was damaged into one (see docs/qemu-img.md).
+    if (Header::Decode(image).crypt_method != 0) continue;
     WriteAll(path, image);
     const QemuVerdict qemu = QemuCheck(path);
     const checker::CheckReport report = CheckLikeQemu(image, path);
