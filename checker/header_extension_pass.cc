@@ -4,6 +4,7 @@
 // the feature bits nobody knows, for which an extension may have names.
 #include "checker/header_extension_pass.h"
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdint>
@@ -59,6 +60,14 @@ uint64_t ExtensionsBegin(const Header& header,
     }
   }
   return 0;
+}
+
+// QEMU takes a backing file name inside the header for the end of the area.
+bool QemuSeesNoExtensions(const CheckState& state) {
+  const Header& header = state.model.header;
+  const uint64_t name = header.backing_file_offset.value();
+  return state.options.qemu_compatible && name != 0 &&
+         name <= header.header_length;
 }
 
 // Reports an extension, or the rest of one, that does not fit.
@@ -146,6 +155,8 @@ void TakeExtension(CheckState& state, const HeaderExtension& extension) {
         return;
       }
       model.backing_format = TextOf(extension.data);
+      model.backing_format.resize(std::min(model.backing_format.size(),
+                                           model.backing_format.find('\0')));
       return;
     case kExtensionFeatureNames:
       TakeFeatureNames(state, extension);
@@ -241,7 +252,7 @@ void JudgeHeaderExtensions(CheckState& state,
                            std::span<const std::byte> first_cluster) {
   const Header& header = state.model.header;
   const uint64_t begin = ExtensionsBegin(header, first_cluster);
-  if (begin == 0) {
+  if (begin == 0 || QemuSeesNoExtensions(state)) {
     state.model.references_incomplete = true;
     JudgeFeatures(state, {});
     return;

@@ -276,36 +276,51 @@ std::string NameFault(std::string_view name) {
   return "";
 }
 
-void JudgeBackingName(CheckState& state, std::span<const std::byte> cluster) {
+void ReportBackingName(CheckState& state, std::string fault) {
+  state.sink.Add(HeaderFinding(Problem::kBackingNameInvalid,
+                               "backing_file_offset",
+                               state.model.header.backing_file_offset.value(),
+                               std::nullopt, std::move(fault)));
+}
+
+// Whether the header says of a name where it is, and that can be true.
+bool HasBackingName(CheckState& state, uint64_t cluster_size) {
   const Header& header = state.model.header;
   const uint64_t offset = header.backing_file_offset.value();
   const uint64_t length = header.backing_file_size;
-  if (offset == 0 || (length == 0 && offset <= cluster.size())) return;
-  if (offset <= cluster.size() && length > kMaxBackingNameBytes) {
+  if (offset == 0) return false;
+  if (offset <= cluster_size && length > kMaxBackingNameBytes) {
     state.sink.Add(HeaderFinding(Problem::kBackingNameTooLong,
                                  "backing_file_size", length,
                                  kMaxBackingNameBytes));
-    return;
+    return false;
   }
-  if (offset > cluster.size() || length > cluster.size() - offset) {
+  if (offset > cluster_size || length > cluster_size - offset) {
     state.sink.Add(HeaderFinding(
         Problem::kBackingNameOutside, "backing_file_offset", offset,
-        cluster.size(),
+        cluster_size,
         std::to_string(length) + " bytes at " + std::to_string(offset)));
-    return;
+    return false;
   }
+  if (offset < header.encoded_size()) {
+    ReportBackingName(
+        state, "begins inside the header, at byte " + std::to_string(offset));
+  }
+  return true;
+}
+
+// A name of no length is what QEMU leaves when it removes the backing file.
+void JudgeBackingName(CheckState& state, std::span<const std::byte> cluster) {
+  const Header& header = state.model.header;
+  if (!HasBackingName(state, cluster.size())) return;
   std::string name;
-  for (const std::byte byte : cluster.subspan(offset, length)) {
+  for (const std::byte byte : cluster.subspan(
+           header.backing_file_offset.value(), header.backing_file_size)) {
     name.push_back(static_cast<char>(byte));
   }
   std::string fault = NameFault(name);
-  if (offset < header.encoded_size()) {
-    fault = "begins inside the header, at byte " + std::to_string(offset);
-  }
-  if (!fault.empty()) {
-    state.sink.Add(HeaderFinding(Problem::kBackingNameInvalid,
-                                 "backing_file_offset", offset, std::nullopt,
-                                 std::move(fault)));
+  if (!fault.empty() && !state.sink.Has(Problem::kBackingNameInvalid)) {
+    ReportBackingName(state, std::move(fault));
   }
   state.model.backing_file = name.substr(0, name.find('\0'));
   state.summary.backing_file = state.model.backing_file;

@@ -174,6 +174,9 @@ std::vector<HeaderCase> HeaderCases() {
          i.WriteText(1024, std::string_view("a\0b", 4));
        },
        "the backing file name has a NUL byte at position 1"},
+      {"backing-name-invalid",
+       [](TestImage& i) { i.header.backing_file_offset = HostOffset(80); },
+       "the backing file name begins inside the header, at byte 80"},
       {"autoclear-without-extension",
        [](TestImage& i) { i.header.autoclear_features = kAutoclearBitmaps; },
        "the autoclear bit \"bitmaps\" is set, but the header extension it "
@@ -216,7 +219,7 @@ std::vector<HeaderCase> HeaderCases() {
 std::string NameOfCase(const ::testing::TestParamInfo<HeaderCase>& info) {
   std::string name;
   for (const char c : info.param.code) name += c == '-' ? '_' : c;
-  return name;
+  return name + "_" + std::to_string(info.index);
 }
 
 INSTANTIATE_TEST_SUITE_P(AllRows, HeaderCaseTest,
@@ -246,6 +249,18 @@ TEST(HeaderPassTest, ExtensionsAreFoundThoughTheHeaderLengthIsWrong) {
   const PassRun run = Check(damaged);
   EXPECT_THAT(run.Codes(), ElementsAre("header-length"));
   EXPECT_EQ(run.state().model.backing_format, "raw");
+}
+
+// QEMU takes the name for the end of the extensions, we do not.
+TEST(HeaderPassTest, ExtensionsAreReadPastABackingNameInsideTheHeader) {
+  TestImage image;
+  image.header.backing_file_offset = HostOffset(80);
+  image.AddExtension(kExtensionBackingFormat, BytesOf("raw"));
+  EXPECT_EQ(Check(image.file()).state().model.backing_format, "raw");
+  CheckOptions options;
+  options.qemu_compatible = true;
+  const PassRun compatible = Check(image.file(), options);
+  EXPECT_EQ(compatible.state().model.backing_format, "");
 }
 
 TEST(HeaderPassTest, BackingNameEndsTheExtensionArea) {

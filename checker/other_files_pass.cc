@@ -63,8 +63,12 @@ void JudgeDataFileSize(CheckState& state, const File& file,
     return;
   }
   model.data_file_size_bytes = *size;
-  // It may be longer: QEMU rounds it up, and a device has the size it has.
-  if (!model.raw_external_data || *size >= model.header.size) return;
+  // QEMU rounds the file up to whole clusters.
+  if (!model.raw_external_data ||
+      (*size >= model.header.size &&
+       *size - model.header.size < model.geometry->cluster_size())) {
+    return;
+  }
   Finding finding =
       FileFinding(Problem::kDataFileSize, Structure::kDataFile, Quoted(name));
   finding.actual = *size;
@@ -125,10 +129,27 @@ std::string IdentityOf(const std::string& path) {
   return error ? path : canonical.string();
 }
 
-// Whether `file` is to be read as qcow2: by the format its overlay gives, else
-// by its first bytes, as QEMU probes.
-bool IsQcow2(const File& file, const std::string& format) {
-  if (!format.empty()) return format == "qcow2";
+// Image formats and file protocols that QEMU knows by name.
+constexpr std::string_view kFormats[] = {
+    "blkdebug", "blklogwrites",  "blkreplay",   "blkverify",
+    "bochs",    "cloop",         "compress",    "copy-on-read",
+    "dmg",      "file",          "ftp",         "ftps",
+    "gluster",  "host_cdrom",    "host_device", "http",
+    "https",    "io_uring",      "iscsi",       "luks",
+    "nbd",      "nfs",           "null-aio",    "null-co",
+    "nvme",     "nvme-io_uring", "parallels",   "preallocate",
+    "qcow",     "qcow2",         "qed",         "quorum",
+    "raw",      "rbd",           "replication", "ssh",
+    "throttle", "vdi",           "vhdx",        "virtio-blk-vhost-vdpa",
+    "vmdk",     "vpc",           "vvfat"};
+
+bool IsKnownFormat(std::string_view format) {
+  return std::find(std::begin(kFormats), std::end(kFormats), format) !=
+         std::end(kFormats);
+}
+
+// Whether `file` begins like a qcow2 image.
+bool LooksLikeQcow2(const File& file) {
   std::vector<std::byte> start(8);
   if (!ReadZeroFilled(file, 0, start).ok()) return false;
   return LoadBe32(start.data()) == kMagic && LoadBe32(&start[4]) >= 2;
@@ -186,8 +207,26 @@ class BackingChain {
              Quoted(path) + ", which " + Quoted(link.path) + " names");
       return false;
     }
-    if (!IsQcow2(**file, link.format)) return false;
-    return JudgeHeader(**file, path, link);
+    return IsQcow2(**file, path, link.format) &&
+           JudgeHeader(**file, path, link);
+  }
+
+  // Whether `file` is to be read as qcow2: by the format its overlay gives; by
+  // its first bytes, as QEMU probes, where none is given or it cannot be right,
+  // which is reported.
+  bool IsQcow2(const File& file, const std::string& path,
+               const std::string& format) {
+    if (format == "qcow2") return true;
+    if (format == "raw") return false;
+    const bool looks_like = LooksLikeQcow2(file);
+    if (!format.empty() && !IsKnownFormat(format)) {
+      Report(Problem::kBackingFormat, Quoted(format) + " is unknown");
+    } else if (!format.empty() && looks_like) {
+      Report(Problem::kBackingFormat, Quoted(format) + " is not that of " +
+                                          Quoted(path) +
+                                          ", which is a qcow2 image");
+    }
+    return looks_like;
   }
 
   // Judges the header of a backing image and takes its own backing file from

@@ -74,7 +74,7 @@ TEST(DataFileTest, FittingFile) {
   const PassRun run = Check(image, {{"data", std::vector<std::byte>(0x3000)}});
   EXPECT_THAT(run.Codes(), IsEmpty());
   EXPECT_EQ(run.state().model.data_file_size_bytes, 0x3000);
-  EXPECT_THAT(Check(image, {{"data", std::vector<std::byte>(0x4000)}}).Codes(),
+  EXPECT_THAT(Check(image, {{"data", std::vector<std::byte>(0x3fff)}}).Codes(),
               IsEmpty());
   EXPECT_EQ(run.state().summary.data_file, "data");
 }
@@ -186,6 +186,20 @@ TEST(BackingChainTest, FormatIsProbedWhereNothingNamesIt) {
       ElementsAre("backing-missing"));
   EXPECT_THAT(Check(ImageOn("a", ""), {{"a", BytesOf("raw data")}}).Codes(),
               IsEmpty());
+}
+
+TEST(BackingChainTest, FormatsThatCannotBe) {
+  const Files files = {{"a", Bytes(TestImage())}, {"b", BytesOf("raw data")}};
+  EXPECT_EQ(
+      DescribeFinding(
+          *Check(ImageOn("b", "rax"), files).Only(Problem::kBackingFormat)),
+      "the backing file format \"rax\" is unknown");
+  EXPECT_EQ(
+      DescribeFinding(
+          *Check(ImageOn("a", "qcow"), files).Only(Problem::kBackingFormat)),
+      "the backing file format \"qcow\" is not that of \"a\", which is a "
+      "qcow2 image");
+  EXPECT_THAT(Check(ImageOn("b", "vmdk"), files).Codes(), IsEmpty());
 }
 
 }  // namespace

@@ -244,3 +244,12 @@ def _(c, shop):
     c.files['lower.qcow2'] = b'garbage ' * 1024
     c.expect('backing-damaged')
     return _overlay(shop, 'lower.qcow2')
+
+
+@case('backing-format', 'The backing file format is the name of no format.')
+def _(c, shop):
+    c.files['lower.qcow2'] = b'raw data' * 1024
+    image = _overlay(shop, 'lower.qcow2')
+    image.put(image.extension(q.EXT_BACKING_FORMAT).offset, b'qcowx')
+    c.expect('backing-format')
+    return image
