@@ -26,6 +26,11 @@ std::string Number(const std::optional<uint64_t>& value, bool hexadecimal) {
   return hexadecimal ? Hex(*value) : std::to_string(*value);
 }
 
+// "1 reference", "2 references".
+std::string References(const std::optional<uint64_t>& count) {
+  return Number(count, false) + (count == 1 ? " reference" : " references");
+}
+
 // "entry 7", "entries 7-9" or "entry 7 (of 7-9)"; `plural` names more.
 std::string Run(std::string_view singular, std::string_view plural,
                 uint64_t first, uint64_t count, Form form) {
@@ -102,6 +107,8 @@ std::string Fill(std::string_view blank, const Finding& finding,
   if (blank == "actual:x") return Number(finding.actual, true);
   if (blank == "expected") return Number(finding.expected, false);
   if (blank == "expected:x") return Number(finding.expected, true);
+  if (blank == "actual:references") return References(finding.actual);
+  if (blank == "expected:references") return References(finding.expected);
   return Printable(finding.detail);
 }
 

@@ -59,8 +59,7 @@ corruption: refcount-too-low (310)
   it.
   A repair would do this: the stored refcount is set to the number of
   references found (no guest data is lost by it).
-  #3 host cluster 7 (offset 0x70000): refcount is 1, but 2 references were
-      found
+  #3 host cluster 7 (offset 0x70000): refcount is 1, found 2 references
       guest:  bytes 0-65535 (64 KiB at 0 bytes)
       guest:  bytes 0-65535 (64 KiB at 0 bytes) of snapshot "before\x0aupdate"
       owners: guest data
