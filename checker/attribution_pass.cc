@@ -453,21 +453,12 @@ void Attribution::JudgeActiveL1Copied(const ClusterSet& contradictions) {
                              [&](uint64_t, uint64_t) { concerned = true; });
   }
   if (!concerned) return;
-  constexpr uint64_t kPieceBytes = 256 * 1024;
-  std::vector<std::byte> piece;
   for (uint32_t i = 0; i < state_.model.l1_tables.size(); ++i) {
     const L1Table& table = state_.model.l1_tables[i];
     if (!table.active) continue;
-    const uint64_t bytes = table.entries * kL1EntrySize;
-    for (uint64_t done = 0; done < bytes; done += piece.size()) {
-      if (table.offset_bytes + done >= state_.model.file_size_bytes) break;
-      piece.resize(std::min(kPieceBytes, bytes - done));
-      state_.reader.Read(table.offset_bytes + done, piece);
-      for (uint64_t at = 0; at < piece.size(); at += kL1EntrySize) {
-        JudgeL1Entry(table, i, (done + at) / kL1EntrySize,
-                     L1Entry::Decode(piece.data() + at));
-      }
-    }
+    ForEachL1Entry(state_, table, [&](uint64_t index, L1Entry entry) {
+      JudgeL1Entry(table, i, index, entry);
+    });
   }
 }
 

@@ -255,6 +255,22 @@ std::vector<L2Table> CollectL2Tables(CheckState& state) {
   return collector.Take();
 }
 
+void ForEachL1Entry(const CheckState& state, const L1Table& table,
+                    const std::function<void(uint64_t, L1Entry)>& visit) {
+  const uint64_t bytes = table.entries * kL1EntrySize;
+  std::vector<std::byte> piece;
+  for (uint64_t done = 0; done < bytes; done += piece.size()) {
+    if (state.reader.Cancelled()) return;
+    if (table.offset_bytes + done >= state.model.file_size_bytes) return;
+    piece.resize(std::min(kPieceBytes, bytes - done));
+    state.reader.Read(table.offset_bytes + done, piece);
+    for (uint64_t at = 0; at < piece.size(); at += kL1EntrySize) {
+      const L1Entry entry = L1Entry::Decode(piece.data() + at);
+      if (!entry.is_zero()) visit((done + at) / kL1EntrySize, entry);
+    }
+  }
+}
+
 L2ScanRules ScanRulesOf(const CheckState& state) {
   const ImageModel& model = state.model;
   L2ScanRules rules;

@@ -6,11 +6,13 @@
 #define CHECKER_L2_TABLES_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "checker/check_state.h"
 #include "checker/l2_scan.h"
 #include "checker/reference_map.h"
+#include "engine/format/l1_entry.h"
 
 namespace qcow2::checker {
 
@@ -36,6 +38,11 @@ struct L2Table {
 // is unaligned or names cluster 0. Sets model.references_incomplete where an
 // entry could not be followed.
 std::vector<L2Table> CollectL2Tables(CheckState& state);
+
+// Calls `visit(index, entry)` for every entry of an L1 table that is not zero.
+// What cannot be read or lies past the end of the file is zeros.
+void ForEachL1Entry(const CheckState& state, const L1Table& table,
+                    const std::function<void(uint64_t, L1Entry)>& visit);
 
 // The rules for scanning the L2 tables of this image.
 L2ScanRules ScanRulesOf(const CheckState& state);

@@ -14,7 +14,6 @@ namespace qcow2::checker {
 namespace {
 
 constexpr uint64_t kCacheBytes = 4 << 20;
-constexpr uint64_t kPieceBytes = 64 * 1024;
 
 // Stored refcounts by cluster, through a small cache of refcount blocks.
 class StoredRefcounts {
@@ -153,19 +152,10 @@ void StoredCopiedPass::VisitL1Entry(uint32_t l1_table, uint64_t index,
 }
 
 void StoredCopiedPass::VisitActiveTable(uint32_t l1_table) {
-  const L1Table& table = state_.model.l1_tables[l1_table];
-  const uint64_t bytes = table.entries * kL1EntrySize;
-  std::vector<std::byte> piece;
-  for (uint64_t done = 0; done < bytes; done += piece.size()) {
-    if (table.offset_bytes + done >= state_.model.file_size_bytes) return;
-    piece.resize(std::min(kPieceBytes, bytes - done));
-    state_.reader.Read(table.offset_bytes + done, piece);
-    for (uint64_t at = 0; at < piece.size(); at += kL1EntrySize) {
-      if (state_.reader.Cancelled()) return;
-      VisitL1Entry(l1_table, (done + at) / kL1EntrySize,
-                   L1Entry::Decode(piece.data() + at));
-    }
-  }
+  ForEachL1Entry(state_, state_.model.l1_tables[l1_table],
+                 [&](uint64_t index, L1Entry entry) {
+                   VisitL1Entry(l1_table, index, entry);
+                 });
 }
 
 }  // namespace
