@@ -227,6 +227,13 @@ def _(c, shop):
     return image
 
 
+@case('healthy-data-file-raw-longer', 'A raw data file longer than the disk '
+      'by less than a cluster.')
+def _(c, shop):
+    c.files['disk.data'] = bytes(4 * MIB + 2 * KIB)
+    return shop.base('raw-data-file')
+
+
 @case('healthy-aes', 'Legacy AES encryption.',
       qemu_options=['--object', 'secret,id=key,data=secret', '--image-opts',
                     'driver=qcow2,file.filename=healthy-aes.qcow2,'

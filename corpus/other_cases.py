@@ -151,7 +151,19 @@ def _(c, shop):
     return shop.base('data-file')
 
 
-@case('data-file-size', 'A raw data file longer than the disk.')
+@case('data-file-size', 'A raw data file shorter than the disk; nothing is '
+      'allocated past its end.')
+def _(c, shop):
+    image = shop.base('raw-data-file')
+    for guest in range(3 * MIB // image.cluster_size,
+                       4 * MIB // image.cluster_size):
+        image.set_l2_entry(guest, 0)
+    c.files['disk.data'] = bytes(3 * MIB)
+    c.expect('data-file-size', actual=3 * MIB, expected=4 * MIB)
+    return image
+
+
+@case('data-file-size-long', 'A raw data file 1 MiB longer than the disk.')
 def _(c, shop):
     c.files['disk.data'] = bytes(5 * MIB)
     c.expect('data-file-size', actual=5 * MIB, expected=4 * MIB)

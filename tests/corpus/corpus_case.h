@@ -25,7 +25,7 @@ std::vector<std::string> CaseNames();
 // A case's name as the name of a test: letters, digits and underscores.
 std::string TestNameOf(const std::string& case_name);
 
-// The problem codes without a case, each with the reason.
+// The problem codes without a case, each with the test that raises it instead.
 absl::StatusOr<Json> ReadNotFiles();
 
 // What is expected of a case (NAME.expect.json).
