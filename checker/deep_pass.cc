@@ -28,6 +28,15 @@ struct Decoded {
   std::vector<UnreadableRange> unreadable;
 };
 
+// What is known of the compressed data at one offset. Entries may allow to read
+// more or less of it: with more, sound data stays sound; with less, faulty data
+// stays faulty.
+struct Known {
+  uint64_t sound_length = ~uint64_t{0};
+  uint64_t faulty_length = 0;
+  Decoded faulty;
+};
+
 // Decompresses clusters of one image for one thread.
 class ClusterDecoder {
  public:
@@ -37,11 +46,19 @@ class ClusterDecoder {
             static_cast<CompressionType>(state.model.header.compression_type)),
         cluster_(state.model.geometry->cluster_size()) {}
 
-  const Decoded& Decode(const CompressedDescriptor& data, uint64_t raw) {
-    if (remembered_.size() >= kMaxRemembered) remembered_.clear();
-    const auto [found, inserted] = remembered_.try_emplace(raw);
-    if (inserted) found->second = DecodeAnew(data);
-    return found->second;
+  Decoded Decode(const CompressedDescriptor& data) {
+    if (known_.size() >= kMaxRemembered) known_.clear();
+    Known& known = known_[data.offset.value()];
+    if (data.length >= known.sound_length) return {};
+    if (data.length <= known.faulty_length) return known.faulty;
+    Decoded decoded = DecodeAnew(data);
+    if (decoded.fault.empty() && decoded.unreadable.empty()) {
+      known.sound_length = data.length;
+    } else {
+      known.faulty_length = data.length;
+      known.faulty = decoded;
+    }
+    return decoded;
   }
 
  private:
@@ -83,8 +100,8 @@ class ClusterDecoder {
   Decompressor decompressor_;
   uint64_t begin_ = 0;
   std::vector<std::byte> buffer_;
-  std::vector<UnreadableRange> unreadable_;  // in the buffer
-  std::unordered_map<uint64_t, Decoded> remembered_;
+  std::vector<UnreadableRange> unreadable_;    // in the buffer
+  std::unordered_map<uint64_t, Known> known_;  // by offset
 };
 
 class DeepVisitor : public TableVisitor {
@@ -114,7 +131,7 @@ class DeepVisitor : public TableVisitor {
     const CompressedDescriptor data = entry.compressed(geometry_);
     // Data past the end of the file has a finding of its own.
     if (data.offset.value() >= state_.model.file_size_bytes) return;
-    const Decoded& decoded = decoder_.Decode(data, entry.raw());
+    const Decoded decoded = decoder_.Decode(data);
     for (const UnreadableRange& range : decoded.unreadable) {
       Finding finding = About(Problem::kRangeUnreadable, table, index, data);
       finding.actual = range.length_bytes;

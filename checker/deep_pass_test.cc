@@ -79,6 +79,26 @@ TEST(DeepPassTest, DamagedAndTooShortClusters) {
   EXPECT_FALSE(findings[1].detail.empty());
 }
 
+// Two entries for the same data, of which one does not allow to read it all.
+TEST(DeepPassTest, OneOffsetWithTwoLengths) {
+  TestImage image;
+  std::vector<std::byte> cluster(4096);
+  uint32_t random = 1;
+  for (std::byte& byte : cluster) {
+    random = random * 1664525 + 1013904223;
+    byte = static_cast<std::byte>(random >> 28);
+  }
+  const std::vector<std::byte> data =
+      *CompressCluster(CompressionType::kDeflate, cluster);
+  ASSERT_GT(data.size(), 1024);
+  PutCompressed(image, 2, image.OffsetOf(8), data);
+  PutCompressed(image, 0, image.OffsetOf(8), std::span(data).first(512));
+  PutCompressed(image, 1, image.OffsetOf(8), data);
+  const auto finding = Check(image).Only(Problem::kCompressedUndecodable);
+  ASSERT_TRUE(finding);
+  EXPECT_EQ(finding->location.index, 0);
+}
+
 TEST(DeepPassTest, DataPastTheEndIsLeftToOtherPasses) {
   TestImage image;
   PutCompressed(image, 0, image.OffsetOf(16),
