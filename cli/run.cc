@@ -107,6 +107,10 @@ CheckReport CheckPath(const std::string& path, const Options& options,
 absl::Status CheckAll(const Options& options, const Surroundings& surroundings,
                       Outputs& outputs, int& exit_code) {
   for (const std::string& path : options.images) {
+    if (surroundings.cancel != nullptr && *surroundings.cancel) {
+      exit_code |= kExitCancelled;  // there are images left
+      break;
+    }
     const CheckReport report = CheckPath(path, options, surroundings);
     exit_code |= ExitCodeOf(report);
     RETURN_IF_ERROR(outputs.Add(report));

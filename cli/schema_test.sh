@@ -4,5 +4,6 @@ set -eu
 samples=cli/print_samples
 schema=docs/report.schema.json
 for layout in json ndjson; do
-  "$samples" "$layout" | /usr/bin/python3 cli/validate_reports.py "$schema"
+  "$samples" "$layout" |
+    /usr/bin/python3 cli/validate_reports.py "$schema" --damage
 done
