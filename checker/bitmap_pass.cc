@@ -166,7 +166,8 @@ bool DirectoryReader::ReadEntry(BitmapDirectoryEntry& entry) {
 
 // What is wrong with the entry by itself, for programs to come as for QEMU.
 std::vector<std::string> EntryFaults(const BitmapDirectoryEntry& entry,
-                                     const Geometry& geometry) {
+                                     const Geometry& geometry,
+                                     bool qemu_compatible) {
   struct Fault {
     BitmapIssue issue;
     std::string text;
@@ -188,7 +189,9 @@ std::vector<std::string> EntryFaults(const BitmapDirectoryEntry& entry,
       {kBitmapIncompatibleExtraData, "it has extra data of an unknown kind"},
   };
   // Extra data is missing by intention; nothing else is.
-  const uint32_t issues = BitmapIssues(entry, geometry) & ~kBitmapCutShort;
+  uint32_t issues = BitmapIssues(entry, geometry) & ~kBitmapCutShort;
+  // qemu-img has nothing against a bitmap without a name.
+  if (qemu_compatible) issues &= ~uint32_t{kBitmapNameEmpty};
   std::vector<std::string> texts;
   for (const Fault& fault : faults) {
     if ((issues & fault.issue) != 0) texts.push_back(fault.text);
@@ -229,8 +232,8 @@ void DirectoryReader::JudgeSize(uint64_t index,
 }
 
 void DirectoryReader::Judge(uint64_t index, const BitmapDirectoryEntry& entry) {
-  const std::vector<std::string> faults =
-      EntryFaults(entry, *state_.model.geometry);
+  const std::vector<std::string> faults = EntryFaults(
+      entry, *state_.model.geometry, state_.options.qemu_compatible);
   for (const std::string& fault : faults) {
     ReportInvalid(index, entry.name, fault);
   }

@@ -9,7 +9,7 @@
 namespace qcow2::checker {
 namespace {
 
-constexpr uint64_t kPieceBytes = 64 * 1024;
+constexpr uint64_t kPieceBytes = uint64_t{64} << 10;
 // Runs of data clusters kept for all bitmaps together, some 100 MiB of them.
 constexpr uint64_t kMaxDataRegions = uint64_t{1} << 21;
 

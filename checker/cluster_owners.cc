@@ -81,7 +81,7 @@ std::string DescribeClaim(const CheckState& state,
                         : absl::StrCat(" of snapshot '",
                                        Printable(table.snapshot_name), "'");
   };
-  const std::string name(NameOfOwner(claim.owner));
+  std::string name(NameOfOwner(claim.owner));
   switch (claim.owner) {
     case kOwnerInactiveL1:
       for (size_t i = 0; i < model.l1_tables.size(); ++i) {

@@ -17,10 +17,10 @@ namespace {
 
 // Compressed clusters are written one behind the other: reading on costs less
 // than reading anew. Read at a time while they are met in order.
-constexpr uint64_t kReadAheadBytes = 256 * 1024;
+constexpr uint64_t kReadAheadBytes = uint64_t{256} << 10;
 // Results remembered, so that clusters that snapshots share, or that a damaged
 // image names over and over, are decompressed once.
-constexpr size_t kMaxRemembered = 64 * 1024;
+constexpr size_t kMaxRemembered = uint64_t{64} << 10;
 
 // What became of one compressed cluster.
 struct Decoded {

@@ -27,7 +27,7 @@ namespace {
 using std::string_view_literals::operator""sv;
 
 // Covers the marks below, the last of which lies at 64 KiB.
-constexpr uint64_t kHeadBytes = 68 * 1024;
+constexpr uint64_t kHeadBytes = uint64_t{68} << 10;
 // How far tables are looked for, and how often a table's name is followed.
 constexpr uint64_t kSearchBytes = uint64_t{64} << 20;
 constexpr uint64_t kSearchPieceBytes = uint64_t{1} << 20;

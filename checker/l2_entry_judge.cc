@@ -153,7 +153,8 @@ EntryReference ReferenceOf(const ImageModel& model, L2Entry entry,
   if (model.external_data_file) return {};
   EntryReference reference;
   if (entry.is_compressed()) {
-    if (entry.bitmap() != 0) return {};
+    // A bitmap is no reason to give up the data; qemu-img does not count it.
+    if (entry.bitmap() != 0 && qemu_compatible) return {};
     const CompressedDescriptor data = entry.compressed(geometry);
     reference.offset_bytes = data.offset.value();
     reference.length_bytes = data.length;

@@ -12,7 +12,7 @@ namespace qcow2::checker {
 namespace {
 
 // Bytes of L1 table read at a time.
-constexpr uint64_t kPieceBytes = 256 * 1024;
+constexpr uint64_t kPieceBytes = uint64_t{256} * 1024;
 
 // A stretch of the file that the same L1 tables cover. Tables of a sane image
 // are disjoint; overlapping ones are cut up, so that however many snapshots

@@ -17,7 +17,7 @@
 namespace qcow2::checker {
 namespace {
 
-constexpr uint64_t kPieceBytes = 64 * 1024;
+constexpr uint64_t kPieceBytes = uint64_t{64} << 10;
 // The hashes that LUKS implementations know.
 constexpr std::string_view kHashes[] = {"md5",       "sha1",      "sha224",
                                         "sha256",    "sha384",    "sha512",

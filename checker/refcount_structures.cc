@@ -9,7 +9,7 @@
 namespace qcow2::checker {
 namespace {
 
-constexpr uint64_t kPieceBytes = 256 * 1024;
+constexpr uint64_t kPieceBytes = uint64_t{256} * 1024;
 
 Finding MakeFinding(const CheckState& state, Problem problem,
                     const RefcountBlock& block, uint64_t actual) {

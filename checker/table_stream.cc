@@ -5,7 +5,7 @@
 namespace qcow2::checker {
 namespace {
 
-constexpr size_t kBufferBytes = 64 * 1024;
+constexpr size_t kBufferBytes = uint64_t{64} << 10;
 
 }  // namespace
 

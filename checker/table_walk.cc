@@ -12,11 +12,11 @@ namespace {
 
 // A batch is what a thread takes at a time: enough to make taking cheap,
 // little enough to spread a small image over the threads.
-constexpr uint64_t kBatchBytes = 1024 * 1024;
+constexpr uint64_t kBatchBytes = uint64_t{1} << 20;
 constexpr uint64_t kBatchTables = 256;
 // Tables closer to each other than this are read in one go.
-constexpr uint64_t kMaxGapBytes = 16 * 1024;
-constexpr uint64_t kReadBytes = 256 * 1024;
+constexpr uint64_t kMaxGapBytes = uint64_t{16} << 10;
+constexpr uint64_t kReadBytes = uint64_t{256} << 10;
 // A walk longer than this first asks where the file has data at all: sparse
 // files can claim more tables than anyone could read.
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
