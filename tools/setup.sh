@@ -14,7 +14,7 @@ packages_to_run=(
 # shellcheck disable=SC2034  # Used by tools/test.sh.
 packages_to_test=(
   "${packages_to_run[@]}"
-  clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev
+  clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev mandoc
   python3 python3-jsonschema qemu-utils
 )
 
