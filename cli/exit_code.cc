@@ -35,8 +35,10 @@ int ExitCodeOf(const checker::CheckReport& report) {
       report.status == CheckStatus::kCorrupt) {
     code |= kExitErrorsLeft;
   }
+  // A corrupt image of which a part could not be read is both.
   if (report.status == CheckStatus::kInconclusive ||
-      report.status == CheckStatus::kError) {
+      report.status == CheckStatus::kError ||
+      report.counts.unreadable_bytes > 0 || !report.errors.empty()) {
     code |= kExitOperationalError;
   }
   return code;

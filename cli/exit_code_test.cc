@@ -21,6 +21,15 @@ TEST(ExitCodeTest, WhatWasNotReadAddsToWhatWasFound) {
   EXPECT_EQ(ExitCodeOf(report), 8);
 }
 
+TEST(ExitCodeTest, ACorruptImageMayAlsoHaveBeenReadInPartOnly) {
+  checker::CheckReport report = CorruptReport();
+  report.counts.unreadable_bytes = 512;
+  EXPECT_EQ(ExitCodeOf(report), 12);
+  report = CorruptReport();
+  report.errors = {"cannot read"};
+  EXPECT_EQ(ExitCodeOf(report), 12);
+}
+
 TEST(ExitCodeTest, WarningsAreNoErrors) {
   checker::CheckReport report = CleanReport();
   report.counts.warnings = 3;
