@@ -7,6 +7,7 @@
 #include "engine/format/bitmap_directory.h"
 #include "engine/format/bitmap_extension.h"
 #include "engine/format/header_extension.h"
+#include "engine/storage/faulty_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -207,6 +208,22 @@ TEST(BitmapPassTest, ABadCountHidesNoBitmaps) {
     EXPECT_THAT(run.Codes(), ElementsAre("bitmap-extension", "bitmap-count"));
     EXPECT_EQ(run.state().model.bitmap_count, 2);
   }
+}
+
+TEST(BitmapPassTest, BadSectors) {
+  BitmapImage bitmaps;
+  bitmaps.Check();  // writes the directory
+  FaultyFile file(bitmaps.image.file());
+  file.FailReadsIn({bitmaps.image.OffsetOf(kTable), 8});
+  file.FailReadsIn({bitmaps.image.OffsetOf(kDirectory) + 3000, 1});
+  const PassRun run(static_cast<const File&>(file), [](CheckState& state) {
+    if (RunHeaderPass(state)) RunBitmapPass(state);
+  });
+  EXPECT_THAT(run.Codes(), ElementsAre("range-unreadable"));
+  EXPECT_EQ(run.Only(Problem::kRangeUnreadable)->expected, 0x9000);
+  EXPECT_TRUE(run.state().model.references_incomplete);
+  // The other bitmap's table and data are there.
+  EXPECT_EQ(run.state().model.regions.size(), 7);
 }
 
 // Tables that lie on top of each other may claim any amount of work.

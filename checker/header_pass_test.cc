@@ -8,6 +8,7 @@
 #include "engine/format/byte_order.h"
 #include "engine/format/feature_name_table.h"
 #include "engine/format/header_extension.h"
+#include "engine/storage/faulty_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -344,6 +345,26 @@ TEST(HeaderDiagnosisTest, NamesTheLikelyClusterSize) {
   const PassRun run = Check(file);
   EXPECT_THAT(run.Codes(), ElementsAre("header-cluster-bits"));
   EXPECT_EQ(run.Only(Problem::kHeaderClusterBits)->expected, 16);
+}
+
+TEST(HeaderPassTest, BadSectors) {
+  TestImage image;
+  FaultyFile file(image.file());
+  file.FailReadsIn({0x400, 1});
+  const auto check = [&file] {
+    return PassRun(static_cast<const File&>(file),
+                   [](CheckState& state) { RunHeaderPass(state); });
+  };
+  // Behind the header itself there is more to be checked.
+  const PassRun behind = check();
+  EXPECT_THAT(behind.Codes(), ElementsAre("range-unreadable"));
+  EXPECT_TRUE(behind.state().model.geometry);
+  EXPECT_EQ(behind.Only(Problem::kRangeUnreadable)->expected, 0x400);
+
+  file.FailReadsIn({0, 1});
+  const PassRun inside = check();
+  EXPECT_THAT(inside.Codes(), ElementsAre("range-unreadable"));
+  EXPECT_FALSE(inside.state().model.geometry);
 }
 
 TEST(HeaderPassTest, AnEmptyFileIsTooShort) {

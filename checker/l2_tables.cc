@@ -13,6 +13,8 @@ namespace {
 
 // Bytes of L1 table read at a time.
 constexpr uint64_t kPieceBytes = uint64_t{256} * 1024;
+// Pieces from this size on are not read if they lie in a hole of the file.
+constexpr uint64_t kAskForHolesBytes = uint64_t{16} * 1024;
 
 // A stretch of the file that the same L1 tables cover. Tables of a sane image
 // are disjoint; overlapping ones are cut up, so that however many snapshots
@@ -98,8 +100,12 @@ class L2Collector {
   void AddTable(const L1Segment& segment, uint64_t index, L1Entry entry);
   Finding MakeFinding(Problem problem, const L1Segment& segment, uint64_t index,
                       uint64_t actual) const;
+  bool IsHole(uint64_t offset, uint64_t length);
 
   CheckState& state_;
+  // The stretch last found to be a hole.
+  uint64_t hole_begin_ = 0;
+  uint64_t hole_end_ = 0;
   absl::flat_hash_map<uint64_t, L2Table> tables_;
   // The L1 table that named an L2 table last, to notice one naming it twice.
   absl::flat_hash_map<uint64_t, std::pair<uint32_t, uint64_t>> last_named_;
@@ -214,6 +220,20 @@ void L2Collector::ReportUnreadable(
   }
 }
 
+// Whether [offset, offset + length) is known to be zeros without reading it.
+// Sparse files can claim more L1 tables than anyone could read.
+bool L2Collector::IsHole(uint64_t offset, uint64_t length) {
+  if (length < kAskForHolesBytes) return false;
+  if (offset < hole_begin_ || offset + length > hole_end_) {
+    const absl::StatusOr<ByteRange> data =
+        state_.reader.file().NextData(offset);
+    if (!data.ok()) return false;
+    hole_begin_ = offset;
+    hole_end_ = data->length == 0 ? ~uint64_t{0} : data->offset;
+  }
+  return offset + length <= hole_end_;
+}
+
 void L2Collector::CollectSegment(const L1Segment& segment) {
   const L1Table& table = state_.model.l1_tables[segment.table];
   std::vector<std::byte> piece;
@@ -223,6 +243,7 @@ void L2Collector::CollectSegment(const L1Segment& segment) {
     // What lies past the end of the file is zeros.
     if (offset >= state_.model.file_size_bytes) return;
     piece.resize(std::min(kPieceBytes, segment.length_bytes - done));
+    if (IsHole(offset, piece.size())) continue;
     ReportUnreadable(segment, state_.reader.Read(offset, piece));
     const uint64_t first_index = (offset - table.offset_bytes) / kL1EntrySize;
     for (uint64_t at = 0; at + kL1EntrySize <= piece.size();

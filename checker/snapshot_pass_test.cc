@@ -4,6 +4,7 @@
 #include "checker/passes.h"
 #include "checker/test_image.h"
 #include "engine/format/snapshot_table.h"
+#include "engine/storage/faulty_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -151,6 +152,27 @@ TEST(SnapshotPassTest, ExternalDataFile) {
   image.header.incompatible_features = kIncompatibleDataFile;
   const PassRun run = Check(image);
   EXPECT_EQ(run.Only(Problem::kSnapshotDataFile)->actual, 1);
+}
+
+// The first entry's name, then the second entry's fixed part, lie in a bad
+// sector: the first snapshot is still followed, those behind are unknown.
+TEST(SnapshotPassTest, BadSectorInTheTable) {
+  SnapshotEntry first = Snapshot("1", std::string(450, 'n'));
+  first.extra_data.resize(64);
+  TestImage image = ImageWith({first, Snapshot("2", "b")});
+  FaultyFile file(image.file());
+  file.FailReadsIn({image.OffsetOf(kTableCluster) + 512, 1});
+  const PassRun run(static_cast<const File&>(file), [](CheckState& state) {
+    if (RunHeaderPass(state)) RunSnapshotPass(state);
+  });
+  EXPECT_THAT(run.Codes(), ElementsAre("snapshot-unparseable"));
+  const auto findings = run.FindingsOf(Problem::kSnapshotUnparseable);
+  ASSERT_EQ(findings.size(), 2);
+  EXPECT_EQ(findings[1].location.index, 1);
+  EXPECT_THAT(findings[1].detail, HasSubstr("Input/output error"));
+  EXPECT_EQ(run.state().model.l1_tables.size(), 2);
+  EXPECT_TRUE(run.state().model.references_incomplete);
+  EXPECT_EQ(run.state().sink.counts().unreadable_bytes, 512);
 }
 
 }  // namespace
