@@ -185,8 +185,8 @@ void BitmapTableReader::EndRun() {
   if (regions_left_ > 0) {
     --regions_left_;
     AddRegion(state_, run_);
-  } else if (!state_.model.references_incomplete || !gave_up_reading_) {
-    gave_up_reading_ = true;
+  } else if (!gave_up_collecting_) {
+    gave_up_collecting_ = true;
     state_.model.references_incomplete = true;
     state_.errors.push_back("bitmap data of bitmap " + std::to_string(index_) +
                             " and later ones was not followed: it is in more "
