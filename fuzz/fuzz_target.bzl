@@ -13,7 +13,7 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
     Args:
       name: the target's name; its code is NAME.cc.
       deps: what the code needs.
-      seeds: files the test runs over, one input each.
+      seeds: files, or groups of files, the test runs over, one input each.
       random_inputs: how many inputs the test makes.
     """
     cc_library(
@@ -35,7 +35,7 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
         name = name + "_test",
         size = "small",
         args = ["--random=%d" % random_inputs] +
-               ["$(location %s)" % seed for seed in seeds],
+               ["$(locations %s)" % seed for seed in seeds],
         data = seeds,
         deps = [
             ":" + name + "_code",
