@@ -76,7 +76,7 @@ class ClusterDecoder {
     const auto input = std::span(buffer_).subspan(offset - begin_, data.length);
     const absl::Status status =
         decompressor_.InflateExactly(type_, input, cluster_);
-    result.fault = std::string(status.message());
+    result.fault.assign(status.message().begin(), status.message().end());
     return result;
   }
 

@@ -24,7 +24,7 @@
 namespace qcow2::checker {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 // Covers the marks below, the last of which lies at 64 KiB.
 constexpr uint64_t kHeadBytes = uint64_t{68} << 10;
@@ -121,8 +121,9 @@ struct SurvivingTables {
   std::string evidence;
 };
 
+constexpr std::string_view kDigits = "0123456789abcdef";
+
 std::string Hex(uint64_t value) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
   do {
     text.insert(text.begin(), kDigits[value % 16]);
@@ -146,7 +147,7 @@ class TableSearch {
   }
 
  private:
-  std::vector<std::byte> Read(uint64_t offset, uint64_t length) {
+  std::vector<std::byte> Read(uint64_t offset, uint64_t length) const {
     std::vector<std::byte> bytes(length);
     state_.reader.Read(offset, bytes);
     return bytes;
@@ -154,7 +155,7 @@ class TableSearch {
 
   // Whether cluster 1 holds a refcount table, as in a new image, whose first
   // block counts the first cluster, the table and itself once.
-  bool RefcountsInUsualPlace(uint32_t bits) {
+  bool RefcountsInUsualPlace(uint32_t bits) const {
     const uint64_t cluster_size = uint64_t{1} << bits;
     const uint64_t file_size = state_.model.file_size_bytes;
     if (file_size <= 2 * cluster_size) return false;

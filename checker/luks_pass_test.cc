@@ -43,7 +43,7 @@ struct LuksImage {
     luks.slots[0].state = kLuksSlotActive;
     luks.slots[0].iterations = 1000;
     luks.slots[0].salt[0] = std::byte{1};
-    image.WriteText(image.OffsetOf(kArea) + 8 * 512 + 3999, "k");
+    image.WriteText(image.OffsetOf(kArea) + uint64_t{8} * 512 + 3999, "k");
   }
 
   template <size_t N>

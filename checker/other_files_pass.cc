@@ -22,6 +22,7 @@ namespace qcow2::checker {
 namespace {
 
 constexpr uint64_t kMaxChainDepth = 200;
+constexpr std::string_view kFileProtocol = "file:";
 
 std::string Quoted(std::string_view name) {
   return "\"" + std::string(name) + "\"";
@@ -36,12 +37,17 @@ bool IsFileName(std::string_view name) {
 
 // `name` without the one protocol that means a file; empty if it has another.
 std::string FileName(std::string_view name) {
-  constexpr std::string_view kFileProtocol = "file:";
-  if (name.starts_with(kFileProtocol))
-    name.remove_prefix(kFileProtocol.size());
-  else if (!IsFileName(name))
-    return "";
-  return std::string(name);
+  if (name.starts_with(kFileProtocol)) {
+    return std::string(name.substr(kFileProtocol.size()));
+  }
+  return IsFileName(name) ? std::string(name) : "";
+}
+
+// `"name" (why)`, for a file that cannot be opened.
+std::string WithReason(std::string_view name, const absl::Status& status) {
+  std::string text = Quoted(name) + " (";
+  text.append(status.message().begin(), status.message().end());
+  return text + ")";
 }
 
 Finding FileFinding(Problem problem, Structure structure, std::string detail) {
@@ -57,9 +63,8 @@ void JudgeDataFileSize(CheckState& state, const File& file,
   ImageModel& model = state.model;
   const absl::StatusOr<uint64_t> size = file.Size();
   if (!size.ok()) {
-    state.sink.Add(FileFinding(
-        Problem::kDataFileMissing, Structure::kDataFile,
-        Quoted(name) + " (" + std::string(size.status().message()) + ")"));
+    state.sink.Add(FileFinding(Problem::kDataFileMissing, Structure::kDataFile,
+                               WithReason(name, size.status())));
     return;
   }
   model.data_file_size_bytes = *size;
@@ -83,8 +88,7 @@ void OpenDataFile(CheckState& state, const std::string& stored_name) {
       state.options.open_other_file(name, state.model.path);
   if (!file.ok()) {
     state.sink.Add(FileFinding(Problem::kDataFileMissing, Structure::kDataFile,
-                               Quoted(stored_name) + " (" +
-                                   std::string(file.status().message()) + ")"));
+                               WithReason(stored_name, file.status())));
     return;
   }
   JudgeDataFileSize(state, **file, stored_name);
@@ -197,8 +201,7 @@ class BackingChain {
         state_.options.open_other_file(name, link.path);
     if (!file.ok()) {
       Report(Problem::kBackingMissing,
-             Quoted(link.name) + " of " + Quoted(link.path) + " (" +
-                 std::string(file.status().message()) + ")");
+             WithReason(link.name, file.status()) + " of " + Quoted(link.path));
       return false;
     }
     const std::string path = (*file)->name();

@@ -131,7 +131,7 @@ TEST(BackingChainTest, MissingAnywhere) {
   const PassRun run =
       Check(ImageOn("middle"), {{"middle", Bytes(ImageOn("base"))}});
   EXPECT_EQ(DescribeFinding(*run.Only(Problem::kBackingMissing)),
-            "the backing file \"base\" of \"middle\" (no such file) cannot be "
+            "the backing file \"base\" (no such file) of \"middle\" cannot be "
             "opened");
 }
 

@@ -19,7 +19,7 @@ constexpr uint64_t kTableCluster = 8;
 
 SnapshotEntry Snapshot(const std::string& id, const std::string& name) {
   SnapshotEntry entry;
-  entry.l1_table_offset = HostOffset(9 * 4096);
+  entry.l1_table_offset = HostOffset(0x9000);
   entry.l1_size = 1;
   entry.extra_data.resize(24);
   entry.extra_data[14] = std::byte{0x30};  // a disk of 0x3000 bytes
