@@ -8,7 +8,8 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
     `bazel build --config=fuzz //fuzz:NAME` gives the libFuzzer binary (other
     builds leave it out). NAME_test runs the code over the seeds and over
     `random_inputs` inputs made from a fixed number; as `NAME_test FILE...` it
-    replays inputs that libFuzzer found.
+    replays inputs that libFuzzer found. `bazel test --config=fuzz
+    //fuzz:NAME_fuzz` lets libFuzzer run for a few seconds.
 
     Args:
       name: the target's name; its code is NAME.cc.
@@ -30,6 +31,15 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
         linkopts = ["-fsanitize=fuzzer"],
         tags = ["manual"],
         deps = [":" + name + "_code"],
+    )
+    native.sh_test(
+        name = name + "_fuzz",
+        size = "medium",
+        srcs = ["//fuzz:run_for_a_while.sh"],
+        args = ["$(location :%s)" % name] +
+               ["$(locations %s)" % seed for seed in seeds],
+        data = [":" + name] + seeds,
+        tags = ["manual"],
     )
     cc_test(
         name = name + "_test",

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what is missing and runs every test, the fast ones again under
-# AddressSanitizer and UndefinedBehaviorSanitizer. The last line of stdout is
+# AddressSanitizer and UndefinedBehaviorSanitizer, and libFuzzer for a few
+# seconds (FUZZ_SECONDS) on each of its targets. The last line of stdout is
 # "N passed, N failed"; the exit status is 0 if nothing failed. Arguments are
 # handed to `bazel test`.
 set -euo pipefail
@@ -35,5 +36,6 @@ run_tests() {
 run_tests plain //... "$@"
 run_tests sanitized --config=asan --build_tests_only \
   --test_tag_filters=-no-sanitizer //... "$@"
+run_tests fuzz --config=fuzz --test_env=FUZZ_SECONDS //fuzz:for_a_while
 /usr/bin/python3 tools/count_tests.py "$events/plain.json" \
-  "$events/sanitized.json"
+  "$events/sanitized.json" "$events/fuzz.json"
