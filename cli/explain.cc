@@ -41,7 +41,7 @@ std::string_view DescribeQemuClass(QemuClass qemu) {
 }
 
 std::string DescribeRepair(const ProblemRow& row) {
-  const std::string action(checker::RowOf(row.action).text);
+  std::string action(checker::RowOf(row.action).text);
   switch (row.repair_class) {
     case RepairClass::kSafe:
       return action + " (no guest data is lost by it)";

@@ -23,7 +23,6 @@ using checker::Finding;
 using checker::GuestRange;
 using checker::Printable;
 using checker::ProblemRow;
-using checker::Severity;
 
 // Guest ranges and consequences printed for one finding; JSON has them all.
 constexpr size_t kGuestRangesShown = 4;
@@ -205,7 +204,10 @@ std::string CountsInWords(const CheckReport& report) {
   for (const std::string& part : parts) {
     text.append(text.empty() ? "" : ", ").append(part);
   }
-  return text.empty() ? "no problems found" : text;
+  if (!text.empty()) return text;
+  if (report.cancelled) return "nothing found by then";
+  return report.status == CheckStatus::kInconclusive ? "nothing found elsewhere"
+                                                     : "no problems found";
 }
 
 std::string_view VerdictWord(const CheckReport& report) {

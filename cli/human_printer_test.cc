@@ -99,11 +99,11 @@ TEST(HumanPrinterTest, FirstLineOfOtherVerdicts) {
   report = CleanReport();
   report.status = checker::CheckStatus::kInconclusive;
   EXPECT_EQ(FirstLine(HumanReport(report)),
-            "disk.qcow2: INCONCLUSIVE, a part could not be checked: no "
-            "problems found");
+            "disk.qcow2: INCONCLUSIVE, a part could not be checked: nothing "
+            "found elsewhere");
   report.cancelled = true;
   EXPECT_EQ(FirstLine(HumanReport(report)),
-            "disk.qcow2: CANCELLED before the end: no problems found");
+            "disk.qcow2: CANCELLED before the end: nothing found by then");
   report = CleanReport();
   report.image.path = "\x1B]0;title\x07.qcow2";
   EXPECT_EQ(FirstLine(HumanReport(report)),

@@ -11,25 +11,27 @@
 #include "cli/run.h"
 #include "cli/surroundings.h"
 
+namespace cli = qcow2::cli;
+
 int main(int argc, char** argv) {
-  using namespace qcow2::cli;
-  const CommandLine command_line =
-      ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
-  const Surroundings surroundings = {
+  const cli::CommandLine command_line =
+      cli::ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
+  const cli::Surroundings surroundings = {
       .standard_output = STDOUT_FILENO,
       .standard_error = STDERR_FILENO,
       .standard_error_is_terminal = isatty(STDERR_FILENO) == 1,
-      .cancel = &CancelOnInterrupt(),
+      .cancel = &cli::CancelOnInterrupt(),
   };
   if (!command_line.options) {
-    static_cast<void>(WriteAll(surroundings.standard_error,
-                               command_line.standard_error, "standard error"));
+    static_cast<void>(cli::WriteAll(surroundings.standard_error,
+                                    command_line.standard_error,
+                                    "standard error"));
     const absl::Status printed =
-        WriteAll(surroundings.standard_output, command_line.standard_output,
-                 "standard output");
-    return printed.ok() ? command_line.exit_code : kExitOperationalError;
+        cli::WriteAll(surroundings.standard_output,
+                      command_line.standard_output, "standard output");
+    return printed.ok() ? command_line.exit_code : cli::kExitOperationalError;
   }
   return command_line.options->qemu_compatible
-             ? RunCompat(*command_line.options, surroundings)
-             : Run(*command_line.options, surroundings);
+             ? cli::RunCompat(*command_line.options, surroundings)
+             : cli::Run(*command_line.options, surroundings);
 }

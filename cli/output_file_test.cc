@@ -28,7 +28,7 @@ class OutputFileTest : public testing::Test {
     std::ifstream stream(path);
     return {std::istreambuf_iterator<char>(stream), {}};
   }
-  size_t FilesInFolder() const {
+  [[nodiscard]] size_t FilesInFolder() const {
     return static_cast<size_t>(std::distance(fs::directory_iterator(folder_),
                                              fs::directory_iterator()));
   }

@@ -7,12 +7,15 @@
 #include "cli/report_stream.h"
 #include "cli/sample_reports.h"
 
+namespace cli = qcow2::cli;
+
 int main(int argc, char** argv) {
-  using namespace qcow2::cli;
   const bool array = argc == 2 && std::string_view(argv[1]) == "json";
-  ReportStream stream(array ? OutputFormat::kJson : OutputFormat::kNdjson, 5);
-  for (const auto& report : {CleanReport(), LeakyReport(), CorruptReport(),
-                             UnopenedReport(), FullReport()}) {
+  cli::ReportStream stream(
+      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 5);
+  for (const auto& report :
+       {cli::CleanReport(), cli::LeakyReport(), cli::CorruptReport(),
+        cli::UnopenedReport(), cli::FullReport()}) {
     std::fputs(stream.Add(report).c_str(), stdout);
   }
   std::fputs(stream.End().c_str(), stdout);

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 pid_t Start(const std::vector<std::string>& arguments, int input, int output,
             int error) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) {
     pointers.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -33,7 +33,7 @@ class ProgramTest : public testing::Test {
     // header, refcount table, refcount block, L1 table, L2 table, data.
     const size_t leaked = content.size() / 65536;
     content.resize(content.size() + 65536);
-    content[2 * 65536 + 2 * leaked + 1] = 1;
+    content[size_t{2} * 65536 + 2 * leaked + 1] = 1;
     WriteFile(leaky_, content);
   }
 
