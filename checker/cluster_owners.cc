@@ -83,14 +83,18 @@ std::string DescribeClaim(const CheckState& state,
   };
   std::string name(NameOfOwner(claim.owner));
   switch (claim.owner) {
-    case kOwnerInactiveL1:
-      for (size_t i = 0; i < model.l1_tables.size(); ++i) {
-        const L1Table& table = model.l1_tables[i];
-        if (!table.active && table.snapshot_index == claim.index) {
-          return absl::StrCat(name, of_snapshot(static_cast<uint32_t>(i)));
-        }
-      }
-      return name;
+    case kOwnerInactiveL1: {
+      // The active table is first, those of the snapshots follow in order.
+      const auto found = std::lower_bound(
+          model.l1_tables.begin(), model.l1_tables.end(), claim.index,
+          [](const L1Table& table, uint64_t index) {
+            return table.active || table.snapshot_index < index;
+          });
+      if (found == model.l1_tables.end()) return name;
+      return absl::StrCat(
+          name,
+          of_snapshot(static_cast<uint32_t>(found - model.l1_tables.begin())));
+    }
     case kOwnerRefcountBlock:
     case kOwnerBitmapTable:
     case kOwnerBitmapData:
