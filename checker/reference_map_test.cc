@@ -141,7 +141,7 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
   ReferenceMap map(0, end, 0);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&map, t, end] {
+    threads.emplace_back([&map, t] {
       std::mt19937_64 random(t);
       ReferenceMap::Writer writer(map);
       for (int i = 0; i < 20000; ++i) writer.Add(random() % end, 1, 1, 0);
