@@ -17,6 +17,13 @@ packages_to_test=(
   clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev mandoc
   python3 python3-jsonschema qemu-utils
 )
+# To look over the sources: the headers of the libraries and the tools.
+# shellcheck disable=SC2034  # Used by tools/lint.sh.
+packages_to_lint=(
+  g++ libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgtest-dev
+  libzstd-dev nlohmann-json3-dev zlib1g-dev
+  clang-format-14 clang-tidy-14 shellcheck
+)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
