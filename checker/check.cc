@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "checker/check_state.h"
 #include "checker/compare_pass.h"
 #include "checker/deep_pass.h"
+#include "checker/graph.h"
 #include "checker/l2_tables.h"
 #include "checker/passes.h"
 #include "checker/pattern_pass.h"
@@ -33,6 +35,9 @@ class GraphCheck {
 
   void Run();
 
+  // Hands what was learnt over to `graph`.
+  void MoveTo(Graph& graph);
+
  private:
   // Checks clusters from `first` on; returns the end of what fitted.
   uint64_t RunWindow(uint64_t first, uint64_t end);
@@ -42,8 +47,17 @@ class GraphCheck {
   std::vector<L2Table> tables_;
   RefcountStructures structures_;
   ReferencePassResult references_;
+  // Of the whole image, if it fitted and somebody wants it.
+  std::unique_ptr<ReferenceMap> whole_map_;
   uint64_t highest_cluster_ = 0;
 };
+
+void GraphCheck::MoveTo(Graph& graph) {
+  graph.l2_tables = std::move(tables_);
+  graph.refcounts = std::move(structures_);
+  graph.map = std::move(whole_map_);
+  graph.empty_active_tables = std::move(references_.empty_active_tables);
+}
 
 void GraphCheck::ExpectBytes() const {
   state_.reader.Expect((tables_.size() + structures_.blocks.size()) *
@@ -54,7 +68,9 @@ uint64_t GraphCheck::RunWindow(uint64_t first, uint64_t end) {
   ++state_.statistics.passes;
   ExpectBytes();
   const bool first_window = first == 0;
-  ReferenceMap map(first, end, state_.options.memory_limit_bytes);
+  auto owned_map = std::make_unique<ReferenceMap>(
+      first, end, state_.options.memory_limit_bytes);
+  ReferenceMap& map = *owned_map;
   ReferencePassResult references =
       RunReferencePass(state_, tables_, first_window, map);
   if (first_window) references_ = std::move(references);
@@ -69,6 +85,9 @@ uint64_t GraphCheck::RunWindow(uint64_t first, uint64_t end) {
                      /*judge_copied=*/!state_.options.qemu_compatible);
   highest_cluster_ =
       std::max(highest_cluster_, compared.highest_cluster_in_use);
+  if (first_window && window_end >= end && state_.options.graph != nullptr) {
+    whole_map_ = std::move(owned_map);
+  }
   return window_end;
 }
 
@@ -115,7 +134,9 @@ bool RunPasses(CheckState& state) {
   RunBitmapPass(state);
   RunLuksPass(state);
   RunOtherFilesPass(state);
-  GraphCheck(state).Run();
+  GraphCheck graph(state);
+  graph.Run();
+  if (state.options.graph != nullptr) graph.MoveTo(*state.options.graph);
   return true;
 }
 
@@ -211,6 +232,7 @@ CheckReport CheckImage(const File& file, const std::string& path,
   const std::chrono::duration<double> elapsed =
       std::chrono::steady_clock::now() - start;
   report.statistics.seconds = elapsed.count();
+  if (options.graph != nullptr) options.graph->model = std::move(state.model);
   return report;
 }
 

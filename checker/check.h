@@ -19,6 +19,8 @@
 
 namespace qcow2::checker {
 
+struct Graph;
+
 // How far the check has come, in bytes of metadata. `total_bytes` may grow
 // while tables are discovered.
 struct Progress {
@@ -41,6 +43,9 @@ struct CheckOptions {
   bool qemu_compatible = false;
   // Findings listed per report; the counts are always complete. 0: no limit.
   uint64_t max_problems = 1000;
+  // Findings kept of each kind of problem while the check runs; 0: as many as
+  // max_problems.
+  uint64_t max_per_problem = 0;
   // Worker threads; 0: one per processor, at most 8.
   unsigned jobs = 0;
   // Bytes for the reference map; 0: no limit.
@@ -51,6 +56,8 @@ struct CheckOptions {
   Progress* progress = nullptr;
   // For data and backing files; when empty they are not looked for.
   OpenOtherFile open_other_file;
+  // When set, filled with what the check learnt of the image's structure.
+  Graph* graph = nullptr;
 };
 
 // Checks `file`, called `path` in the report. Never fails: what cannot be

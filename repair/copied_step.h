@@ -1,0 +1,16 @@
+// Step: makes the COPIED flags of the active tables agree with the references
+// found (rows 404, 405, 504, 505 and 515).
+#ifndef REPAIR_COPIED_STEP_H_
+#define REPAIR_COPIED_STEP_H_
+
+#include "absl/status/statusor.h"
+#include "repair/repair_context.h"
+
+namespace qcow2::repair {
+
+// True if the view was changed.
+absl::StatusOr<bool> MendCopiedFlags(RepairContext& context);
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_COPIED_STEP_H_

@@ -1,0 +1,99 @@
+#include "repair/free_clusters.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
+#include "engine/format/refcount_block.h"
+#include "engine/status_macros.h"
+
+namespace qcow2::repair {
+namespace {
+
+// So many free runs are kept; a plan needs few.
+constexpr size_t kMaxRuns = 4096;
+
+}  // namespace
+
+void FreeClusters::AddRun(uint64_t first_cluster, uint64_t clusters) {
+  if (!runs_.empty() &&
+      runs_.back().first_cluster + runs_.back().clusters == first_cluster) {
+    runs_.back().clusters += clusters;
+  } else if (runs_.size() < kMaxRuns) {
+    runs_.push_back({first_cluster, clusters});
+  }
+}
+
+absl::Status FreeClusters::AddFreeRunsOf(const checker::Graph& graph,
+                                         const File& view,
+                                         const checker::RefcountBlock& block) {
+  const Geometry& geometry = *graph.model.geometry;
+  const uint64_t base = block.table_index * geometry.refcount_block_entries();
+  const uint64_t end = std::min(base + geometry.refcount_block_entries(),
+                                graph.model.FileClusters());
+  if (base >= end) return absl::OkStatus();
+  std::vector<std::byte> bytes(geometry.cluster_size());
+  // What cannot be read is not known to be free.
+  if (!ReadZeroFilled(view, block.offset_bytes, bytes).ok()) {
+    return absl::OkStatus();
+  }
+  graph.map->ForEachRun(
+      base, end,
+      [&](uint64_t first, uint64_t count, const checker::ReferenceCell& cell) {
+        if (cell.count != 0) return;
+        for (uint64_t i = first; i < first + count; ++i) {
+          if (GetRefcount(bytes, geometry.refcount_order(), i - base) == 0) {
+            AddRun(i, 1);
+          }
+        }
+      });
+  return absl::OkStatus();
+}
+
+absl::Status FreeClusters::FindFreeRuns(const checker::Graph& graph,
+                                        const File& view) {
+  found_ = true;
+  // Where an entry could not be followed, a count of zero may be just another
+  // part of the damage.
+  if (graph.model.refcounts_unknown || graph.model.references_incomplete) {
+    return absl::OkStatus();
+  }
+  for (const checker::RefcountBlock& block : graph.refcounts.blocks) {
+    if (!block.readable || block.duplicate) continue;
+    if (runs_.size() >= kMaxRuns) break;
+    RETURN_IF_ERROR(AddFreeRunsOf(graph, view, block));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
+                                            uint64_t clusters, File& view) {
+  const Geometry& geometry = *graph.model.geometry;
+  ASSIGN_OR_RETURN(const uint64_t size, view.Size());
+  if (!can_grow_) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        view.name(), ": no ", clusters, " consecutive free clusters of ",
+        geometry.cluster_size(), " bytes, and it cannot become longer"));
+  }
+  const uint64_t offset = geometry.ClustersFor(size) << geometry.cluster_bits();
+  RETURN_IF_ERROR(
+      view.Truncate(offset + (clusters << geometry.cluster_bits())));
+  return offset;
+}
+
+absl::StatusOr<uint64_t> FreeClusters::Allocate(const checker::Graph& graph,
+                                                uint64_t clusters, File& view) {
+  if (!found_) RETURN_IF_ERROR(FindFreeRuns(graph, view));
+  for (size_t i = next_; i < runs_.size(); ++i) {
+    Run& run = runs_[i];
+    if (run.clusters < clusters) continue;
+    const uint64_t cluster = run.first_cluster;
+    run.first_cluster += clusters;
+    run.clusters -= clusters;
+    while (next_ < runs_.size() && runs_[next_].clusters == 0) ++next_;
+    return cluster << graph.model.geometry->cluster_bits();
+  }
+  return Grow(graph, clusters, view);
+}
+
+}  // namespace qcow2::repair

@@ -1,0 +1,56 @@
+// Where a repair puts what it has to put somewhere: clusters that nothing
+// refers to and nothing counts, or else new ones at the end of the file.
+//
+// Reads the image; grows the view it is given.
+#ifndef REPAIR_FREE_CLUSTERS_H_
+#define REPAIR_FREE_CLUSTERS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "checker/graph.h"
+#include "engine/storage/file.h"
+
+namespace qcow2::repair {
+
+// Free clusters are looked for once, in the image as it was when the first one
+// was wanted: what the plan itself frees is never used again, so that no
+// repair overwrites what may be the last copy of something.
+class FreeClusters {
+ public:
+  // `can_grow`: whether the file may become longer.
+  explicit FreeClusters(bool can_grow) : can_grow_(can_grow) {}
+
+  // The host offset, in bytes, of `clusters` consecutive clusters that are the
+  // caller's from now on. They may hold old bytes. `view` is made longer if
+  // there is no such room inside it. ResourceExhausted when there is none and
+  // the file must not grow. `graph` is of `view`, with a map.
+  absl::StatusOr<uint64_t> Allocate(const checker::Graph& graph,
+                                    uint64_t clusters, File& view);
+
+ private:
+  struct Run {
+    uint64_t first_cluster = 0;
+    uint64_t clusters = 0;
+  };
+
+  absl::Status FindFreeRuns(const checker::Graph& graph, const File& view);
+  // Adds what is free among the clusters that the block at `offset` counts.
+  absl::Status AddFreeRunsOf(const checker::Graph& graph, const File& view,
+                             const checker::RefcountBlock& block);
+  void AddRun(uint64_t first_cluster, uint64_t clusters);
+  absl::StatusOr<uint64_t> Grow(const checker::Graph& graph, uint64_t clusters,
+                                File& view);
+
+  const bool can_grow_;
+  bool found_ = false;
+  std::vector<Run> runs_;  // ascending
+  // Runs before this one are too small to be looked at again for one cluster.
+  size_t next_ = 0;
+};
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_FREE_CLUSTERS_H_

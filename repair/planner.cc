@@ -1,0 +1,126 @@
+#include "repair/planner.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/check.h"
+#include "engine/status_macros.h"
+#include "repair/repair_context.h"
+#include "repair/steps.h"
+
+namespace qcow2::repair {
+namespace {
+
+// Findings kept of each kind of problem while planning; more of a kind take
+// more rounds.
+constexpr uint64_t kMaxPerProblem = 4096;
+// A step that still changes something after so many rounds is not getting
+// anywhere: what is left stays as it is.
+constexpr int kMaxRoundsOfStep = 64;
+
+// One check of the view.
+struct Survey {
+  checker::CheckReport report;
+  checker::Graph graph;
+};
+
+Survey TakeSurvey(const File& view, const std::string& path,
+                  const RepairOptions& options) {
+  Survey survey;
+  checker::CheckOptions check = options.check;
+  check.overlap = checker::OverlapClasses::All();
+  check.qemu_compatible = false;
+  check.max_problems = 0;
+  check.max_per_problem = kMaxPerProblem;
+  check.memory_limit_bytes = 0;
+  check.graph = &survey.graph;
+  survey.report = checker::CheckImage(view, path, check);
+  return survey;
+}
+
+// The report as the caller wants it: no longer than asked for.
+checker::CheckReport Shortened(checker::CheckReport report, uint64_t limit) {
+  for (std::vector<checker::Finding>* list :
+       {&report.problems, &report.warnings}) {
+    if (limit == 0 || list->size() <= limit) continue;
+    report.problems_omitted += list->size() - limit;
+    list->resize(limit);
+  }
+  return report;
+}
+
+class Planner {
+ public:
+  Planner(const File& image, const std::string& path, OverlayFile& view,
+          const RepairOptions& options)
+      : image_(image),
+        path_(path),
+        view_(view),
+        options_(options),
+        free_clusters_(options.can_grow) {}
+
+  absl::StatusOr<PlannedRepair> Run();
+
+ private:
+  // Runs `step` on what `survey` says, and takes a new survey if it changed
+  // the view. True if it did.
+  absl::StatusOr<bool> RunStep(const Step& step, Survey& survey);
+
+  const File& image_;
+  const std::string& path_;
+  OverlayFile& view_;
+  const RepairOptions& options_;
+  FreeClusters free_clusters_;
+  PlannedRepair result_;
+};
+
+absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey) {
+  RepairContext context{image_,        view_,        options_,
+                        survey.report, survey.graph, free_clusters_,
+                        result_.plan};
+  ASSIGN_OR_RETURN(const bool changed, step.run(context));
+  if (changed) {
+    Survey next = TakeSurvey(view_, path_, options_);
+    if (result_.graph_before.map == nullptr) {
+      result_.graph_before = std::move(survey.graph);
+    }
+    survey = std::move(next);
+  }
+  return changed;
+}
+
+absl::StatusOr<PlannedRepair> Planner::Run() {
+  Survey survey = TakeSurvey(view_, path_, options_);
+  result_.before = survey.report;
+  const std::span<const Step> steps = StepsOf(options_.mode);
+  std::vector<int> rounds(steps.size());
+  // After a change all steps before it are tried again: an image whose header
+  // was mended may show new damage in its tables.
+  for (size_t i = 0; i < steps.size() && !survey.report.cancelled;) {
+    ASSIGN_OR_RETURN(const bool changed, RunStep(steps[i], survey));
+    if (changed && ++rounds[i] >= kMaxRoundsOfStep) {
+      result_.stopped = absl::StrCat("the step \"", std::string(steps[i].name),
+                                     "\" did not come to an end");
+      break;
+    }
+    i = changed ? 0 : i + 1;
+  }
+  result_.after =
+      Shortened(std::move(survey.report), options_.check.max_problems);
+  result_.graph_after = std::move(survey.graph);
+  result_.before =
+      Shortened(std::move(result_.before), options_.check.max_problems);
+  return std::move(result_);
+}
+
+}  // namespace
+
+absl::StatusOr<PlannedRepair> PlanRepair(const File& image,
+                                         const std::string& path,
+                                         OverlayFile& view,
+                                         const RepairOptions& options) {
+  return Planner(image, path, view, options).Run();
+}
+
+}  // namespace qcow2::repair

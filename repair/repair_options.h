@@ -1,0 +1,30 @@
+// What a repair may do, as its caller decides.
+//
+// Values only.
+#ifndef REPAIR_REPAIR_OPTIONS_H_
+#define REPAIR_REPAIR_OPTIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "checker/check.h"
+#include "repair/plan.h"
+
+namespace qcow2::repair {
+
+struct RepairOptions {
+  Mode mode = Mode::kAll;
+  // Also free leaked clusters that look like the rest of guest data.
+  bool free_suspects = false;
+  // Snapshots that salvage may drop, by name or ID.
+  std::vector<std::string> drop_snapshots;
+  // Whether the file may become longer; a block device may not.
+  bool can_grow = true;
+  // Overlap classes, threads, cancellation, progress, other files. What
+  // concerns the report's length is the planner's own affair.
+  checker::CheckOptions check;
+};
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_REPAIR_OPTIONS_H_
