@@ -22,8 +22,7 @@ constexpr size_t kMaxClaims = 1 << 17;
 // Claims on the same clusters that are looked at: enough to say who meets
 // there.
 constexpr size_t kMaxClaimsAtOnce = 64;
-// Guest ranges listed with one finding, and owners named in its detail.
-constexpr size_t kMaxGuestRanges = 8;
+// Owners named in a finding's detail.
 constexpr size_t kMaxOwnersNamed = 4;
 
 // Rows that get owners and guest ranges from their host run.
@@ -184,21 +183,26 @@ class Attribution {
   void Run(bool judge_copied);
 
  private:
-  bool InWindow(const Finding& finding) const {
-    return finding.host.has_value() &&
-           finding.host->first_cluster >= map_.first_cluster() &&
-           finding.host->first_cluster < map_.end_cluster();
-  }
+  // The part of the finding's clusters that the map covers, none if it is
+  // about others. The rest is explained when its window comes.
+  ClusterRun InWindow(const Finding& finding) const;
   ClusterSet WantedClusters() const;
   void AddMetadataClaims(const ClusterSet& wanted);
   void WalkL2Tables(const ClusterSet& wanted, const ClusterSet& contradictions);
   // Visits the stretches of `run` whose clusters have the same two or more
-  // claims.
+  // claims. These are cut to the stretch, and in the same order wherever the
+  // stretch is.
   template <typename Visit>
   void ForEachPiece(const ClusterRun& run, Visit visit) const;
-  void Explain(Finding& finding);
-  void AddGuestRanges(const std::vector<Claim>& claims, uint64_t first,
-                      uint64_t clusters, Finding& finding) const;
+  Claim CutTo(Claim claim, uint64_t first, uint64_t clusters) const;
+  void Explain(const ClusterRun& run, Finding& finding);
+  // The guest ranges of claims that were cut.
+  std::vector<GuestRange> GuestRangesOf(const std::vector<Claim>& claims) const;
+  std::string Names(const std::vector<Claim>& claims) const;
+  // The names as they would be had the claims been cut `clusters` earlier;
+  // empty if they cannot reach back so far.
+  std::string NamesFurtherBack(std::vector<Claim> claims,
+                               uint64_t clusters) const;
   void ReportOverlap(uint64_t first, uint64_t clusters,
                      const std::vector<Claim>& claims);
   void ReportSharedGuestClusters(uint64_t first, uint64_t clusters,
@@ -216,14 +220,23 @@ class Attribution {
   Shared shared_;
 };
 
+ClusterRun Attribution::InWindow(const Finding& finding) const {
+  if (!finding.host.has_value()) return {};
+  const uint64_t first =
+      std::max(finding.host->first_cluster, map_.first_cluster());
+  const uint64_t end = std::min(
+      finding.host->first_cluster + finding.host->clusters, map_.end_cluster());
+  return {first, end > first ? end - first : 0};
+}
+
 ClusterSet Attribution::WantedClusters() const {
   std::vector<ClusterRun> runs = compared_.overlaps;
   runs.insert(runs.end(), compared_.copied_contradictions.begin(),
               compared_.copied_contradictions.end());
   for (const Problem problem : kExplained) {
     for (const Finding& finding : state_.sink.FindingsOf(problem)) {
-      if (!InWindow(finding)) continue;
-      runs.push_back({finding.host->first_cluster, finding.host->clusters});
+      const ClusterRun run = InWindow(finding);
+      if (run.clusters > 0) runs.push_back(run);
     }
   }
   return ClusterSet(std::move(runs));
@@ -301,57 +314,78 @@ void Attribution::ForEachPiece(const ClusterRun& run, Visit visit) const {
          ++next) {
       if (here.size() < kMaxClaimsAtOnce) here.push_back(claims[next]);
     }
-    if (here.size() > 1) visit(cuts[i], cuts[i + 1] - cuts[i], here);
+    if (here.size() < 2) continue;
+    const uint64_t clusters = cuts[i + 1] - cuts[i];
+    std::vector<Claim> cut;
+    for (const Claim& claim : here) {
+      cut.push_back(CutTo(claim, cuts[i], clusters));
+    }
+    std::sort(cut.begin(), cut.end(), [](const Claim& a, const Claim& b) {
+      return std::tie(a.owner, a.l2_table, a.l2_entry, a.index) <
+             std::tie(b.owner, b.l2_table, b.l2_entry, b.index);
+    });
+    visit(cuts[i], clusters, cut);
   }
 }
 
-void Attribution::AddGuestRanges(const std::vector<Claim>& claims,
-                                 uint64_t first, uint64_t clusters,
-                                 Finding& finding) const {
+Claim Attribution::CutTo(Claim claim, uint64_t first, uint64_t clusters) const {
+  const uint64_t from = std::max(first, claim.first_cluster);
+  const uint64_t to =
+      std::min(first + clusters, claim.first_cluster + claim.clusters);
+  const bool entries = (claim.owner & kMetadataOwners) == 0 &&
+                       claim.owner != kOwnerCompressedData;
+  if (entries) {
+    claim.l2_entry += static_cast<uint32_t>(from - claim.first_cluster);
+  }
+  claim.first_cluster = from;
+  claim.clusters = to - from;
+  return claim;
+}
+
+std::vector<GuestRange> Attribution::GuestRangesOf(
+    const std::vector<Claim>& claims) const {
   std::vector<GuestRange> ranges;
   for (const Claim& claim : claims) {
     if ((claim.owner & kMetadataOwners) != 0) continue;
-    const uint64_t from = std::max(first, claim.first_cluster);
-    const uint64_t to =
-        std::min(first + clusters, claim.first_cluster + claim.clusters);
     const bool compressed = claim.owner == kOwnerCompressedData;
-    ranges.push_back(GuestRangeOf(
-        state_.model, tables_[claim.l2_table],
-        claim.l2_entry + (compressed ? 0 : from - claim.first_cluster),
-        compressed ? 1 : to - from));
+    ranges.push_back(GuestRangeOf(state_.model, tables_[claim.l2_table],
+                                  claim.l2_entry,
+                                  compressed ? 1 : claim.clusters));
   }
-  std::sort(ranges.begin(), ranges.end(),
-            [](const GuestRange& a, const GuestRange& b) {
-              return std::tie(a.snapshot, a.offset_bytes) <
-                     std::tie(b.snapshot, b.offset_bytes);
-            });
-  std::vector<GuestRange> merged;
-  for (GuestRange& range : ranges) {
-    if (!merged.empty() && merged.back().snapshot == range.snapshot &&
-        merged.back().vm_state == range.vm_state &&
-        merged.back().offset_bytes + merged.back().length_bytes >=
-            range.offset_bytes) {
-      GuestRange& last = merged.back();
-      last.length_bytes = std::max(last.offset_bytes + last.length_bytes,
-                                   range.offset_bytes + range.length_bytes) -
-                          last.offset_bytes;
-    } else {
-      merged.push_back(std::move(range));
-    }
-  }
-  if (merged.size() > kMaxGuestRanges) {
-    finding.guest_ranges_omitted = merged.size() - kMaxGuestRanges;
-    merged.resize(kMaxGuestRanges);
-  }
-  finding.guest = std::move(merged);
+  return ranges;
 }
 
-void Attribution::Explain(Finding& finding) {
-  const HostRun& run = *finding.host;
-  const std::vector<Claim> claims =
+std::string Attribution::Names(const std::vector<Claim>& claims) const {
+  std::vector<std::string> names;
+  for (const Claim& claim : claims) {
+    if (names.size() == kMaxOwnersNamed) break;
+    names.push_back(DescribeClaim(state_, tables_, claim));
+  }
+  if (claims.size() > names.size()) {
+    names.push_back(absl::StrCat(claims.size() - names.size(), " more"));
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+std::string Attribution::NamesFurtherBack(std::vector<Claim> claims,
+                                          uint64_t clusters) const {
+  for (Claim& claim : claims) {
+    if ((claim.owner & kMetadataOwners) != 0 ||
+        claim.owner == kOwnerCompressedData) {
+      continue;
+    }
+    if (claim.l2_entry < clusters) return "";
+    claim.l2_entry -= static_cast<uint32_t>(clusters);
+  }
+  return Names(claims);
+}
+
+void Attribution::Explain(const ClusterRun& run, Finding& finding) {
+  std::vector<Claim> claims =
       shared_.owners.ClaimsOn(run.first_cluster, run.clusters);
   std::vector<std::string> others;
-  for (const Claim& claim : claims) {
+  for (Claim& claim : claims) {
+    claim = CutTo(claim, run.first_cluster, run.clusters);
     finding.owners |= claim.owner;
     if (finding.problem != Problem::kRefcountBlockShared) continue;
     const bool itself = claim.owner == kOwnerRefcountBlock &&
@@ -360,24 +394,15 @@ void Attribution::Explain(Finding& finding) {
       others.push_back(DescribeClaim(state_, tables_, claim));
     }
   }
-  AddGuestRanges(claims, run.first_cluster, run.clusters, finding);
+  AddGuestRanges(GuestRangesOf(claims), finding);
   if (!others.empty()) finding.detail = absl::StrJoin(others, ", ");
 }
 
 void Attribution::ReportOverlap(uint64_t first, uint64_t clusters,
                                 const std::vector<Claim>& claims) {
   uint32_t owners = 0;
-  std::vector<std::string> names;
-  for (const Claim& claim : claims) {
-    owners |= claim.owner;
-    if (names.size() < kMaxOwnersNamed) {
-      names.push_back(DescribeClaim(state_, tables_, claim));
-    }
-  }
-  if (claims.size() < 2 || !state_.options.overlap.Covers(owners)) return;
-  if (claims.size() > names.size()) {
-    names.push_back(absl::StrCat(claims.size() - names.size(), " more"));
-  }
+  for (const Claim& claim : claims) owners |= claim.owner;
+  if (!state_.options.overlap.Covers(owners)) return;
   const bool guest = (owners & ~kMetadataOwners) != 0;
   Finding finding;
   finding.problem =
@@ -386,8 +411,16 @@ void Attribution::ReportOverlap(uint64_t first, uint64_t clusters,
   finding.location.structure = Structure::kHostCluster;
   finding.host = HostRun{first, clusters, first << geometry_.cluster_bits()};
   finding.owners = owners;
-  finding.detail = absl::StrJoin(names, ", ");
-  AddGuestRanges(claims, first, clusters, finding);
+  finding.detail = Names(claims);
+  // At the border of two windows: what the one before it began with.
+  const std::vector<Finding>& kept = state_.sink.FindingsOf(finding.problem);
+  if (first == map_.first_cluster() && !kept.empty() &&
+      kept.back().host->first_cluster + kept.back().host->clusters == first &&
+      NamesFurtherBack(claims, kept.back().host->clusters) ==
+          kept.back().detail) {
+    finding.detail = kept.back().detail;
+  }
+  AddGuestRanges(GuestRangesOf(claims), finding);
   state_.sink.Add(std::move(finding));
 }
 
@@ -407,13 +440,13 @@ void Attribution::ReportSharedGuestClusters(uint64_t first, uint64_t clusters,
   Finding finding;
   finding.problem = Problem::kGuestClusterShared;
   finding.count = clusters;
-  finding.location = LocationOf(state_.model, tables_[one.l2_table],
-                                one.l2_entry + (first - one.first_cluster));
+  finding.location =
+      LocationOf(state_.model, tables_[one.l2_table], one.l2_entry);
   finding.host = HostRun{first, clusters, first << geometry_.cluster_bits()};
   finding.owners = kOwnerGuestData;
   finding.actual = first << geometry_.cluster_bits();
   finding.expected = map_.At(first).count;
-  AddGuestRanges(active, first, clusters, finding);
+  AddGuestRanges(GuestRangesOf(active), finding);
   state_.sink.Add(std::move(finding));
 }
 
@@ -473,7 +506,8 @@ void Attribution::Run(bool judge_copied) {
   shared_.owners.Sort();
   for (const Problem problem : kExplained) {
     for (Finding& finding : state_.sink.FindingsOf(problem)) {
-      if (InWindow(finding)) Explain(finding);
+      const ClusterRun run = InWindow(finding);
+      if (run.clusters > 0) Explain(run, finding);
     }
   }
   for (const ClusterRun& run : compared_.overlaps) {

@@ -59,6 +59,20 @@ void GraphCheck::MoveTo(Graph& graph) {
   graph.empty_active_tables = std::move(references_.empty_active_tables);
 }
 
+// Findings of passes that took the image in several windows: as if there had
+// been one.
+void JoinWindows(FindingSink& sink) {
+  for (const Problem problem :
+       {Problem::kRefcountBlockShared, Problem::kRefcountTooLow,
+        Problem::kRefcountTooHigh, Problem::kClusterLeaked,
+        Problem::kRefcountOverflow, Problem::kL1CopiedWrong,
+        Problem::kL1CopiedMissing, Problem::kL2CopiedWrong,
+        Problem::kL2CopiedMissing, Problem::kGuestClusterShared,
+        Problem::kOverlapMetadata, Problem::kOverlapGuestData}) {
+    sink.Rearrange(problem);
+  }
+}
+
 void GraphCheck::ExpectBytes() const {
   state_.reader.Expect((tables_.size() + structures_.blocks.size()) *
                        state_.model.geometry->cluster_size());
@@ -102,6 +116,7 @@ void GraphCheck::Run() {
     first = RunWindow(first, end);
   }
   if (state_.reader.Cancelled()) return;
+  if (state_.statistics.passes > 1) JoinWindows(state_.sink);
   RunPatternPass(state_, tables_, references_);
   if (state_.options.qemu_compatible) {
     RunStoredCopiedPass(state_, structures_);

@@ -1,10 +1,22 @@
 #include "checker/finding.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <tuple>
+#include <utility>
 
 namespace qcow2::checker {
+namespace {
+
+// Whether `next`, which does not begin before `last`, overlaps or adjoins it.
+bool Touches(const GuestRange& last, const GuestRange& next) {
+  return last.snapshot == next.snapshot && last.vm_state == next.vm_state &&
+         last.offset_bytes + last.length_bytes >= next.offset_bytes;
+}
+
+}  // namespace
 
 std::string_view NameOfOwner(uint32_t owner) {
   static constexpr std::array<std::string_view, kOwnerCount> kNames = {
@@ -44,6 +56,31 @@ std::string_view NameOf(Structure structure) {
       "data file",
       "backing file"};
   return kNames[static_cast<size_t>(structure)];
+}
+
+void AddGuestRanges(const std::vector<GuestRange>& ranges, Finding& finding) {
+  std::vector<GuestRange> all = std::move(finding.guest);
+  all.insert(all.end(), ranges.begin(), ranges.end());
+  std::sort(all.begin(), all.end(),
+            [](const GuestRange& a, const GuestRange& b) {
+              return std::tie(a.snapshot, a.offset_bytes) <
+                     std::tie(b.snapshot, b.offset_bytes);
+            });
+  finding.guest.clear();
+  for (GuestRange& range : all) {
+    if (!finding.guest.empty() && Touches(finding.guest.back(), range)) {
+      GuestRange& last = finding.guest.back();
+      last.length_bytes = std::max(last.offset_bytes + last.length_bytes,
+                                   range.offset_bytes + range.length_bytes) -
+                          last.offset_bytes;
+    } else {
+      finding.guest.push_back(std::move(range));
+    }
+  }
+  if (finding.guest.size() > kMaxGuestRanges) {
+    finding.guest_ranges_omitted += finding.guest.size() - kMaxGuestRanges;
+    finding.guest.resize(kMaxGuestRanges);
+  }
 }
 
 }  // namespace qcow2::checker

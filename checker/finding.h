@@ -5,6 +5,7 @@
 #ifndef CHECKER_FINDING_H_
 #define CHECKER_FINDING_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -88,6 +89,9 @@ struct GuestRange {
   bool vm_state = false;  // past the end of the disk: saved machine state
 };
 
+// Guest ranges listed with one finding.
+inline constexpr size_t kMaxGuestRanges = 8;
+
 // A run of like findings: `count` entries or clusters from the first on.
 struct Finding {
   uint32_t id = 0;  // from 1, in the order of the report
@@ -106,6 +110,10 @@ struct Finding {
   // Leaked clusters that may be what is left of guest data: do not free.
   bool suspect_orphan = false;
 };
+
+// Adds to the guest ranges of `finding`: in the order of snapshot and offset,
+// touching ones joined, those beyond kMaxGuestRanges only counted.
+void AddGuestRanges(const std::vector<GuestRange>& ranges, Finding& finding);
 
 // The place in words: "active L2 table at 0x50000, entries 12-19",
 // "host clusters 7-9 (offset 0x70000)".

@@ -7,14 +7,15 @@
 namespace qcow2::checker {
 namespace {
 
-// A single guest range of `next` may carry on the last guest range of `last`.
+// Every guest range of `next` carries on the one in its place of `last`.
 bool GuestAdjoins(const Finding& last, const Finding& next) {
-  if (last.guest.empty() && next.guest.empty()) return true;
-  if (last.guest.size() != 1 || next.guest.size() != 1) return false;
-  const GuestRange& a = last.guest.front();
-  const GuestRange& b = next.guest.front();
-  return a.snapshot == b.snapshot && a.vm_state == b.vm_state &&
-         a.offset_bytes + a.length_bytes == b.offset_bytes;
+  return last.guest_ranges_omitted == next.guest_ranges_omitted &&
+         std::equal(
+             last.guest.begin(), last.guest.end(), next.guest.begin(),
+             next.guest.end(), [](const GuestRange& a, const GuestRange& b) {
+               return a.snapshot == b.snapshot && a.vm_state == b.vm_state &&
+                      a.offset_bytes + a.length_bytes == b.offset_bytes;
+             });
 }
 
 bool HostAdjoins(const Finding& last, const Finding& next) {
@@ -29,15 +30,26 @@ bool SamePlace(const Location& a, const Location& b) {
          a.field == b.field && a.snapshot == b.snapshot;
 }
 
+// Counts of host clusters. Their owners and guest ranges are filled in a window
+// of clusters at a time, so they do not part a run but are put together.
+bool IsOfCounts(const Finding& finding) {
+  return finding.location.structure == Structure::kHostCluster &&
+         RowOf(finding.problem).area == Area::kRefcount;
+}
+
 // For entries of a table the values differ from one to the next by nature
 // (offsets), so the run carries the first one's; for host clusters a run has
 // one pair of values.
 bool CarriesOn(const Finding& last, const Finding& next) {
-  if (!SamePlace(last.location, next.location) || last.owners != next.owners ||
-      last.detail != next.detail ||
+  if (!SamePlace(last.location, next.location) || last.detail != next.detail ||
       last.suspect_orphan != next.suspect_orphan) {
     return false;
   }
+  if (IsOfCounts(last)) {
+    return HostAdjoins(last, next) && last.actual == next.actual &&
+           last.expected == next.expected;
+  }
+  if (last.owners != next.owners) return false;
   if (last.location.index.has_value()) {
     return next.location.index == *last.location.index + last.count &&
            GuestAdjoins(last, next);
@@ -49,8 +61,14 @@ bool CarriesOn(const Finding& last, const Finding& next) {
 
 void Extend(Finding& last, const Finding& next) {
   last.count += next.count;
-  if (!last.guest.empty() && !next.guest.empty()) {
-    last.guest.front().length_bytes += next.guest.front().length_bytes;
+  if (IsOfCounts(last)) {
+    last.owners |= next.owners;
+    last.guest_ranges_omitted += next.guest_ranges_omitted;
+    if (!next.guest.empty()) AddGuestRanges(next.guest, last);
+  } else {
+    for (size_t i = 0; i < last.guest.size(); ++i) {
+      last.guest[i].length_bytes += next.guest[i].length_bytes;
+    }
   }
   if (!last.host.has_value() || !next.host.has_value()) return;
   // Entries of a run may name clusters anywhere; only adjoining ones make a
@@ -170,6 +188,23 @@ void FindingSink::Append(FindingSink later) {
   counts_.notes += later.counts_.notes;
   counts_.suspect_orphans += later.counts_.suspect_orphans;
   counts_.unreadable_bytes += later.counts_.unreadable_bytes;
+}
+
+void FindingSink::Rearrange(Problem problem) {
+  std::vector<Finding> findings;
+  findings.swap(kept_[static_cast<size_t>(problem)]);
+  // Shared guest clusters are looked for by host cluster, though they have an
+  // entry each.
+  const auto place = [problem](const Finding& finding) {
+    const Location& location = finding.location;
+    return location.index.has_value() && problem != Problem::kGuestClusterShared
+               ? std::pair(location.table_offset.value_or(0), *location.index)
+               : std::pair(finding.host->first_cluster, uint64_t{0});
+  };
+  std::stable_sort(
+      findings.begin(), findings.end(),
+      [&](const Finding& a, const Finding& b) { return place(a) < place(b); });
+  for (Finding& finding : findings) Keep(std::move(finding));
 }
 
 std::vector<Finding> FindingSink::TakeFindings() {

@@ -56,6 +56,11 @@ class FindingSink {
   // Appends everything in `later`, which covers a later part of the image.
   void Append(FindingSink later);
 
+  // Brings the findings of a problem, each with an entry or a host run, into
+  // the order of the tables or the file and merges what then carries on. For
+  // those found in one window of clusters after the other.
+  void Rearrange(Problem problem);
+
   // All findings kept, in the order they were added (per problem).
   std::vector<Finding> TakeFindings();
   // The findings of one problem kept so far, for a later pass to complete.

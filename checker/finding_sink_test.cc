@@ -1,6 +1,7 @@
 #include "checker/finding_sink.h"
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -85,6 +86,56 @@ TEST(FindingSinkTest, AppendingJoinsRunsAcrossTheSeam) {
   EXPECT_EQ(first.counts().leaks, 4);
   EXPECT_EQ(first.counts().unreadable_bytes, 512);
   EXPECT_EQ(first.TakeFindings().size(), 1);
+}
+
+TEST(FindingSinkTest, CountsWithAndWithoutOwnersAreOneRun) {
+  FindingSink sink(0);
+  sink.Add(Leak(10, 2));
+  sink.FindingsOf(Problem::kClusterLeaked)[0].owners = kOwnerGuestData;
+  sink.Add(Leak(12, 1));
+  Finding more = Leak(13, 1);
+  more.owners = kOwnerActiveL2;
+  more.guest.push_back({0x40000, 65536, "", false});
+  sink.Add(std::move(more));
+  const std::vector<Finding> findings = sink.TakeFindings();
+  ASSERT_EQ(findings.size(), 1);
+  EXPECT_EQ(findings[0].count, 4);
+  EXPECT_EQ(findings[0].owners, kOwnerGuestData | kOwnerActiveL2);
+  ASSERT_EQ(findings[0].guest.size(), 1);
+  EXPECT_EQ(findings[0].guest[0].length_bytes, 65536);
+}
+
+TEST(FindingSinkTest, RearrangingJoinsWhatWasFoundInTurns) {
+  FindingSink sink(0);
+  // Entries of two tables, by the clusters they name.
+  Finding other = Entry(1, 0x90000);
+  other.location.table_offset = 0x30000;
+  sink.Add(Entry(4, 0x40000));
+  sink.Add(other);
+  sink.Add(Entry(5, 0x50000));
+  sink.Rearrange(Problem::kL2EntryUnaligned);
+  const std::vector<Finding> findings = sink.TakeFindings();
+  ASSERT_EQ(findings.size(), 2);
+  EXPECT_EQ(findings[0].location.table_offset, 0x30000);
+  EXPECT_EQ(findings[1].count, 2);
+  EXPECT_EQ(sink.counts().corruptions, 3);
+}
+
+TEST(FindingTest, GuestRangesAreSortedJoinedAndLimited) {
+  Finding finding;
+  AddGuestRanges({{0x40000, 0x10000, "", false}, {0, 0x10000, "", false}},
+                 finding);
+  AddGuestRanges({{0x10000, 0x10000, "", false}, {0x20000, 1, "s", false}},
+                 finding);
+  ASSERT_EQ(finding.guest.size(), 3);
+  EXPECT_EQ(finding.guest[0].length_bytes, 0x20000);
+  EXPECT_EQ(finding.guest[1].offset_bytes, 0x40000);
+  EXPECT_EQ(finding.guest[2].snapshot, "s");
+  std::vector<GuestRange> many;
+  for (uint64_t i = 0; i < 10; ++i) many.push_back({i << 20, 1, "t", false});
+  AddGuestRanges(many, finding);
+  EXPECT_EQ(finding.guest.size(), kMaxGuestRanges);
+  EXPECT_EQ(finding.guest_ranges_omitted, 5);
 }
 
 TEST(FindingSinkTest, EmptyUntilSomethingIsAdded) {
