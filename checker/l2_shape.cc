@@ -43,7 +43,7 @@ bool HoldsSmallRefcounts(std::span<const std::byte> table,
   // Sub-byte counts can be any bytes: nothing to tell them by.
   if (geometry.refcount_order() < 4) return false;
   constexpr uint64_t kSmall = 255;
-  const uint64_t entries = geometry.refcount_block_entries();
+  const uint64_t entries = RefcountsIn(table.size(), geometry.refcount_order());
   uint64_t used = 0;
   for (uint64_t i = 0; i < entries; ++i) {
     const uint64_t count = GetRefcount(table, geometry.refcount_order(), i);

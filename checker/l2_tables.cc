@@ -292,8 +292,7 @@ void ForEachL1Entry(const CheckState& state, const L1Table& table,
   }
 }
 
-L2ScanRules ScanRulesOf(const CheckState& state) {
-  const ImageModel& model = state.model;
+L2ScanRules ScanRulesOf(const ImageModel& model) {
   L2ScanRules rules;
   rules.cluster_size_bytes = model.geometry->cluster_size();
   rules.cluster_bits = model.geometry->cluster_bits();

@@ -45,7 +45,10 @@ void ForEachL1Entry(const CheckState& state, const L1Table& table,
                     const std::function<void(uint64_t, L1Entry)>& visit);
 
 // The rules for scanning the L2 tables of this image.
-L2ScanRules ScanRulesOf(const CheckState& state);
+L2ScanRules ScanRulesOf(const ImageModel& model);
+inline L2ScanRules ScanRulesOf(const CheckState& state) {
+  return ScanRulesOf(state.model);
+}
 
 // The structure an entry of `table` is reported in, and the snapshot.
 Location LocationOf(const ImageModel& model, const L2Table& table,

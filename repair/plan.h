@@ -62,6 +62,10 @@ class Plan {
   // the same place.
   void Add(Edit edit);
 
+  // Whether another edit would be listed: the texts of one that is not are
+  // never seen.
+  bool ListsMore() const { return edits_.size() < kMaxListedEdits; }
+
   // Names a range that will read differently. Adjoining ranges of one snapshot,
   // kind and reason become one.
   void AddGuestChange(GuestChange change);

@@ -67,20 +67,32 @@ class Planner {
   // the view. True if it did.
   absl::StatusOr<bool> RunStep(const Step& step, Survey& survey);
 
+  // Of the first survey that found any.
+  void RememberRegions(const checker::ImageModel& model);
+
   const File& image_;
   const std::string& path_;
   OverlayFile& view_;
   const RepairOptions& options_;
   FreeClusters free_clusters_;
+  std::vector<checker::MetadataRegion> former_regions_;
   PlannedRepair result_;
 };
 
+void Planner::RememberRegions(const checker::ImageModel& model) {
+  if (!former_regions_.empty()) return;
+  former_regions_ = model.regions;
+  former_regions_.insert(former_regions_.end(), model.stale_regions.begin(),
+                         model.stale_regions.end());
+}
+
 absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey) {
-  RepairContext context{image_,        view_,        options_,
-                        survey.report, survey.graph, free_clusters_,
-                        result_.plan};
+  RepairContext context{image_,         view_,        options_,
+                        survey.report,  survey.graph, former_regions_,
+                        free_clusters_, result_.plan};
   ASSIGN_OR_RETURN(const bool changed, step.run(context));
   if (changed) {
+    RememberRegions(survey.graph.model);
     Survey next = TakeSurvey(view_, path_, options_);
     if (result_.graph_before.map == nullptr) {
       result_.graph_before = std::move(survey.graph);

@@ -1,8 +1,5 @@
-// Steps: makes the stored refcounts agree with the references found.
-//
-// Writes refcount blocks in place where the structures are sound; blocks that
-// are missing or damaged are made anew in free clusters, the whole table as
-// well where it cannot be used (rows 114 to 118 and 3xx).
+// Steps: make the stored refcounts agree with the references found, in the
+// blocks that are there (rows 310 to 313).
 #ifndef REPAIR_REFCOUNT_STEP_H_
 #define REPAIR_REFCOUNT_STEP_H_
 
@@ -17,7 +14,7 @@ namespace qcow2::repair {
 absl::StatusOr<bool> MendRefcounts(RepairContext& context);
 
 // Only lowers counts: of leaked clusters to zero, of others to the references
-// found. Does nothing where the structures themselves are damaged.
+// found. True if the view was changed.
 absl::StatusOr<bool> FreeLeaks(RepairContext& context);
 
 }  // namespace qcow2::repair

@@ -6,6 +6,8 @@
 #ifndef REPAIR_REPAIR_CONTEXT_H_
 #define REPAIR_REPAIR_CONTEXT_H_
 
+#include <vector>
+
 #include "checker/graph.h"
 #include "checker/report.h"
 #include "engine/storage/file.h"
@@ -26,6 +28,8 @@ struct RepairContext {
   // for each problem: what is left is for the next round.
   const checker::CheckReport& report;
   const checker::Graph& graph;
+  // What was metadata in an earlier round, whether it still is or not.
+  const std::vector<checker::MetadataRegion>& former_regions;
   FreeClusters& free_clusters;
   Plan& plan;
 };

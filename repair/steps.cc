@@ -1,6 +1,9 @@
 #include "repair/steps.h"
 
+#include "repair/copied_step.h"
 #include "repair/header_bits_step.h"
+#include "repair/refcount_step.h"
+#include "repair/refcount_structure_step.h"
 
 namespace qcow2::repair {
 namespace {
@@ -9,13 +12,20 @@ namespace {
 // the tables are, what they say, whose clusters are whose, and only then how
 // often each is referred to.
 constexpr Step kAllSteps[] = {
+    {"refcount structures", MendRefcountStructures},
+    {"refcounts", MendRefcounts},
+    {"COPIED flags", MendCopiedFlags},
     {"header bits", ClearHeaderBits},
+};
+
+constexpr Step kLeakSteps[] = {
+    {"leaks", FreeLeaks},
 };
 
 }  // namespace
 
 std::span<const Step> StepsOf(Mode mode) {
-  if (mode == Mode::kLeaks) return {};
+  if (mode == Mode::kLeaks) return kLeakSteps;
   return kAllSteps;
 }
 

@@ -1,0 +1,181 @@
+#include "repair/copied_step.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/l2_entry_judge.h"
+#include "engine/format/l1_entry.h"
+#include "engine/format/l2_entry.h"
+#include "engine/status_macros.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::Finding;
+using checker::L1Table;
+using checker::L2Table;
+using checker::Problem;
+using checker::RepairAction;
+
+constexpr Problem kCopiedProblems[] = {
+    Problem::kL1CopiedWrong, Problem::kL1CopiedMissing, Problem::kL2CopiedWrong,
+    Problem::kL2CopiedMissing, Problem::kGuestClusterShared};
+
+constexpr uint64_t kL1PieceBytes = uint64_t{1} << 20;
+
+bool AnyFlagIsWrong(const checker::CheckReport& report) {
+  return std::any_of(
+      report.problems.begin(), report.problems.end(),
+      [](const Finding& finding) {
+        return std::find(std::begin(kCopiedProblems), std::end(kCopiedProblems),
+                         finding.problem) != std::end(kCopiedProblems);
+      });
+}
+
+constexpr std::string_view TextOf(bool copied) {
+  return copied ? "COPIED set" : "COPIED clear";
+}
+
+// Walks the active tables and mends the flags of each piece of a table it
+// reads.
+class CopiedMender {
+ public:
+  explicit CopiedMender(RepairContext& context)
+      : context_(context),
+        model_(context.graph.model),
+        geometry_(*context.graph.model.geometry) {}
+
+  absl::StatusOr<bool> Run();
+
+ private:
+  absl::Status MendL1(const L1Table& table);
+  absl::Status MendL2(const L2Table& table);
+  // Whether an entry that names the whole cluster at `offset` should have
+  // COPIED set.
+  bool ShouldBeCopied(uint64_t offset) const {
+    return context_.graph.map->At(offset >> geometry_.cluster_bits()).count ==
+           1;
+  }
+  // Mends the L1 entries in `bytes`, entry `first` and up. True if any changed.
+  bool MendL1Entries(const L1Table& table, uint64_t first,
+                     std::span<std::byte> bytes);
+  bool MendL2Entry(const L2Table& table, uint64_t index, std::byte* bytes);
+  void AddEdit(Problem problem, std::string_view table, uint64_t table_offset,
+               uint64_t index, bool copied);
+
+  RepairContext& context_;
+  const checker::ImageModel& model_;
+  const Geometry& geometry_;
+  bool changed_ = false;
+};
+
+void CopiedMender::AddEdit(Problem problem, std::string_view table,
+                           uint64_t table_offset, uint64_t index, bool copied) {
+  Edit edit;
+  edit.problem = problem;
+  edit.action = RepairAction::kCorrectCopied;
+  if (context_.plan.ListsMore()) {
+    edit.where = absl::StrCat(std::string(table), " at 0x",
+                              absl::Hex(table_offset), ", entry ", index);
+    edit.before = std::string(TextOf(!copied));
+    edit.after = std::string(TextOf(copied));
+  }
+  context_.plan.Add(std::move(edit));
+}
+
+bool CopiedMender::MendL1Entries(const L1Table& table, uint64_t first,
+                                 std::span<std::byte> bytes) {
+  bool changed = false;
+  for (uint64_t at = 0; at + kL1EntrySize <= bytes.size(); at += kL1EntrySize) {
+    const L1Entry entry = L1Entry::Decode(bytes.data() + at);
+    const uint64_t offset = entry.l2_offset().value();
+    if (offset == 0 || !geometry_.IsAligned(offset) ||
+        model_.ReachesPastEnd(offset, geometry_.cluster_size())) {
+      continue;
+    }
+    const bool copied = ShouldBeCopied(offset);
+    if (copied == entry.copied()) continue;
+    L1Entry(entry.raw() ^ kCopiedFlag).Encode(bytes.data() + at);
+    AddEdit(copied ? Problem::kL1CopiedMissing : Problem::kL1CopiedWrong,
+            "active L1 table", table.offset_bytes, first + at / kL1EntrySize,
+            copied);
+    changed = true;
+  }
+  return changed;
+}
+
+absl::Status CopiedMender::MendL1(const L1Table& table) {
+  std::vector<std::byte> piece;
+  const uint64_t bytes = table.entries * kL1EntrySize;
+  for (uint64_t done = 0; done < bytes; done += piece.size()) {
+    const uint64_t offset = table.offset_bytes + done;
+    if (offset >= model_.file_size_bytes) break;
+    piece.resize(std::min(
+        {kL1PieceBytes, bytes - done, model_.file_size_bytes - offset}));
+    // What cannot be read stays; the check says so.
+    if (!ReadZeroFilled(context_.view, offset, piece).ok()) continue;
+    if (!MendL1Entries(table, done / kL1EntrySize, piece)) continue;
+    RETURN_IF_ERROR(context_.view.Pwrite(offset, piece));
+    changed_ = true;
+  }
+  return absl::OkStatus();
+}
+
+bool CopiedMender::MendL2Entry(const L2Table& table, uint64_t index,
+                               std::byte* bytes) {
+  const L2Entry entry = L2Entry::Decode(bytes, geometry_);
+  if (entry.raw() == 0) return false;
+  const checker::EntryReference reference =
+      checker::ReferenceOf(model_, entry, /*qemu_compatible=*/false);
+  if (!reference.whole_cluster || reference.length_bytes == 0) return false;
+  const bool copied = ShouldBeCopied(reference.offset_bytes);
+  if (copied == entry.copied()) return false;
+  L2Entry(entry.raw() ^ kCopiedFlag, entry.bitmap()).Encode(bytes, geometry_);
+  AddEdit(copied ? Problem::kL2CopiedMissing : Problem::kL2CopiedWrong,
+          "active L2 table", table.offset_bytes, index, copied);
+  return true;
+}
+
+absl::Status CopiedMender::MendL2(const L2Table& table) {
+  std::vector<std::byte> bytes(geometry_.cluster_size());
+  if (!ReadZeroFilled(context_.view, table.offset_bytes, bytes).ok()) {
+    return absl::OkStatus();
+  }
+  const uint64_t size = geometry_.l2_entry_size();
+  uint64_t begin = bytes.size();
+  uint64_t end = 0;
+  for (uint64_t i = 0; i < geometry_.l2_entries(); ++i) {
+    if (!MendL2Entry(table, i, bytes.data() + i * size)) continue;
+    begin = std::min(begin, i * size);
+    end = (i + 1) * size;
+  }
+  if (begin >= end) return absl::OkStatus();
+  changed_ = true;
+  return context_.view.Pwrite(table.offset_bytes + begin,
+                              std::span(bytes).subspan(begin, end - begin));
+}
+
+absl::StatusOr<bool> CopiedMender::Run() {
+  for (const L1Table& table : model_.l1_tables) {
+    if (table.active) RETURN_IF_ERROR(MendL1(table));
+  }
+  for (const L2Table& table : context_.graph.l2_tables) {
+    if (table.active()) RETURN_IF_ERROR(MendL2(table));
+  }
+  return changed_;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> MendCopiedFlags(RepairContext& context) {
+  if (context.graph.map == nullptr || !AnyFlagIsWrong(context.report)) {
+    return false;
+  }
+  return CopiedMender(context).Run();
+}
+
+}  // namespace qcow2::repair

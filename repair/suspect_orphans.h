@@ -1,0 +1,56 @@
+// Leaked clusters that may be all that is left of guest data: those behind a
+// wiped L2 table, leaked L2 tables and what they name, and every leak in an
+// image whose mapping could not be followed everywhere.
+//
+// Reads only.
+#ifndef REPAIR_SUSPECT_ORPHANS_H_
+#define REPAIR_SUSPECT_ORPHANS_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "checker/cluster_owners.h"
+#include "checker/compare_pass.h"
+#include "checker/graph.h"
+#include "engine/storage/file.h"
+#include "repair/stored_refcounts.h"
+
+namespace qcow2::repair {
+
+class SuspectOrphans {
+ public:
+  // Nothing is suspect.
+  SuspectOrphans() = default;
+
+  // Looks at every leaked cluster of `view`, which `graph` is of. Holes are not
+  // read; of the rest the first bytes, and all of what might be an L2 table.
+  // `former_regions`: metadata that is known to have been something else, like
+  // the tables of bitmaps that were dropped.
+  static SuspectOrphans Find(
+      const checker::Graph& graph, const File& view,
+      std::span<const checker::MetadataRegion> former_regions);
+
+  // Whether the leaked `cluster` must be kept.
+  bool Contains(uint64_t cluster) const;
+  // Whether every leaked cluster must.
+  bool all() const { return all_; }
+
+ private:
+  void AddWindowsOfWipedTables(const checker::Graph& graph,
+                               StoredRefcounts& stored);
+  void AddOrphanTables(const checker::Graph& graph, const File& view,
+                       StoredRefcounts& stored,
+                       const checker::ClusterSet& known);
+  // Adds the cluster, and what it names, if it is shaped like an L2 table.
+  void ExamineLeakedCluster(const checker::Graph& graph, const File& view,
+                            uint64_t cluster);
+  void Sort();
+
+  bool all_ = false;
+  std::vector<checker::ClusterRun> runs_;  // sorted and disjoint
+};
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_SUSPECT_ORPHANS_H_
