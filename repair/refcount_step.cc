@@ -182,7 +182,6 @@ absl::Status CountMender::MendBlock(const checker::RefcountBlock& block) {
   };
   context_.graph.map->ForEachRun(base, file_end, mend);
   context_.graph.map->ForEachRun(file_end, end, mend);
-  EndChange();
   if (dirty_begin_ == dirty_end_) return absl::OkStatus();
   changed_ = true;
   const uint32_t order = geometry_.refcount_order();
@@ -200,6 +199,7 @@ absl::StatusOr<bool> CountMender::Run() {
     if (context_.graph.map->At(cluster).count != 1) continue;
     RETURN_IF_ERROR(MendBlock(block));
   }
+  EndChange();
   return changed_;
 }
 
