@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "checker/hole_finder.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/l1_entry.h"
 
@@ -15,6 +17,14 @@ namespace {
 constexpr uint64_t kPieceBytes = uint64_t{256} * 1024;
 // Pieces from this size on are not read if they lie in a hole of the file.
 constexpr uint64_t kAskForHolesBytes = uint64_t{16} * 1024;
+// L2 tables that are followed: as many as the longest L1 table can name. More
+// are there only if many snapshots of such an image share nothing, or if L1
+// tables were made to overlap.
+constexpr size_t kMaxTables = size_t{1} << 22;
+// No more entries than this are held before those of one table are merged.
+constexpr size_t kMaxHeld = kMaxTables + kMaxTables / 4;
+// So few entries are not worth merging before the end.
+constexpr size_t kFewHeld = size_t{1} << 16;
 
 // A stretch of the file that the same L1 tables cover. Tables of a sane image
 // are disjoint; overlapping ones are cut up, so that however many snapshots
@@ -83,12 +93,26 @@ std::vector<L1Segment> CutIntoSegments(const ImageModel& model) {
   return segments;
 }
 
+uint64_t EntriesIn(const std::vector<L1Segment>& segments) {
+  uint64_t entries = 0;
+  for (const L1Segment& segment : segments) {
+    entries += segment.length_bytes / kL1EntrySize;
+  }
+  return entries;
+}
+
 // Fills the table of L2 tables from the words of the L1 segments.
 class L2Collector {
  public:
-  explicit L2Collector(CheckState& state) : state_(state) {}
+  // `entries`: of all segments together.
+  L2Collector(CheckState& state, uint64_t entries)
+      : state_(state), holes_(state.reader.file()) {
+    // To grow it step by step would take half as much again.
+    tables_.reserve(std::min<uint64_t>(entries, kMaxHeld));
+  }
 
   void CollectSegment(const L1Segment& segment);
+  // All tables named, each once, by offset.
   std::vector<L2Table> Take();
 
  private:
@@ -98,23 +122,28 @@ class L2Collector {
   // Reports what is wrong with the entry. True if it can be followed.
   bool JudgeEntry(const L1Segment& segment, uint64_t index, L1Entry entry);
   void AddTable(const L1Segment& segment, uint64_t index, L1Entry entry);
-  Finding MakeFinding(Problem problem, const L1Segment& segment, uint64_t index,
+  Finding MakeFinding(Problem problem, uint32_t l1_table, uint64_t index,
                       uint64_t actual) const;
-  bool IsHole(uint64_t offset, uint64_t length);
+  void MergeIfMany();
+  void StopIfTooMany();
+  // Sorts the tables and makes one of those at the same offset.
+  void Merge();
+  void MergeInto(L2Table& table, const L2Table& again);
+  void ReportNamedTwice(const L2Table& first, const L2Table& second);
 
   CheckState& state_;
-  // The stretch last found to be a hole.
-  uint64_t hole_begin_ = 0;
-  uint64_t hole_end_ = 0;
-  absl::flat_hash_map<uint64_t, L2Table> tables_;
-  // The L1 table that named an L2 table last, to notice one naming it twice.
-  absl::flat_hash_map<uint64_t, std::pair<uint32_t, uint64_t>> last_named_;
+  HoleFinder holes_;
+  // At first one for each L1 entry, then merged. That takes less memory than a
+  // hash table of the merged ones, and little time where offsets ascend.
+  std::vector<L2Table> tables_;
+  size_t merge_at_ = kFewHeld;
+  bool full_ = false;
 };
 
-Finding L2Collector::MakeFinding(Problem problem, const L1Segment& segment,
+Finding L2Collector::MakeFinding(Problem problem, uint32_t l1_table,
                                  uint64_t index, uint64_t actual) const {
   const ImageModel& model = state_.model;
-  const L1Table& table = model.l1_tables[segment.table];
+  const L1Table& table = model.l1_tables[l1_table];
   Finding finding;
   finding.problem = problem;
   finding.location.structure =
@@ -124,7 +153,7 @@ Finding L2Collector::MakeFinding(Problem problem, const L1Segment& segment,
   finding.location.snapshot = table.snapshot_name;
   finding.actual = actual;
   L2Table whole;
-  whole.l1_table = segment.table;
+  whole.l1_table = l1_table;
   whole.l1_index = static_cast<uint32_t>(index);
   finding.guest.push_back(
       GuestRangeOf(model, whole, 0, model.geometry->l2_entries()));
@@ -138,24 +167,25 @@ bool L2Collector::JudgeEntry(const L1Segment& segment, uint64_t index,
   const uint64_t offset = entry.l2_offset().value();
   bool usable = true;
   if (entry.reserved_bits() != 0) {
-    state_.sink.Add(
-        MakeFinding(Problem::kL1EntryReserved, segment, index, entry.raw()),
-        segment.covering);
+    state_.sink.Add(MakeFinding(Problem::kL1EntryReserved, segment.table, index,
+                                entry.raw()),
+                    segment.covering);
   } else if (offset == 0) {
     // qemu-img has no word for it, but takes the header for an L2 table.
-    state_.sink.Add(
-        MakeFinding(Problem::kL1EntryNoOffset, segment, index, entry.raw()), 0);
+    state_.sink.Add(MakeFinding(Problem::kL1EntryNoOffset, segment.table, index,
+                                entry.raw()),
+                    0);
   }
   if (model.ReachesPastEnd(offset, geometry.cluster_size())) {
     Finding finding =
-        MakeFinding(Problem::kL1EntryPastEnd, segment, index, offset);
+        MakeFinding(Problem::kL1EntryPastEnd, segment.table, index, offset);
     finding.expected = model.file_size_bytes;
     state_.sink.Add(std::move(finding), segment.covering);
     usable = false;
   }
   if (!geometry.IsAligned(offset)) {
     state_.sink.Add(
-        MakeFinding(Problem::kL1EntryUnaligned, segment, index, offset),
+        MakeFinding(Problem::kL1EntryUnaligned, segment.table, index, offset),
         segment.covering);
     usable = usable && state_.options.qemu_compatible;
   }
@@ -165,38 +195,88 @@ bool L2Collector::JudgeEntry(const L1Segment& segment, uint64_t index,
 
 void L2Collector::AddTable(const L1Segment& segment, uint64_t index,
                            L1Entry entry) {
-  const uint64_t offset = entry.l2_offset().value();
-  L2Table& table = tables_[offset];
-  const bool active = segment.active_covering > 0;
-  if (table.references == 0 || (active && !table.active())) {
-    table.offset_bytes = offset;
-    table.l1_table = segment.table;
-    table.l1_index = static_cast<uint32_t>(index);
+  L2Table table;
+  table.offset_bytes = entry.l2_offset().value();
+  table.l1_table = segment.table;
+  table.l1_index = static_cast<uint32_t>(index);
+  table.references = segment.covering;
+  table.active_references = segment.active_covering;
+  if (table.active()) {
+    table.flags = entry.copied() ? kReferenceCopied : kReferenceNotCopied;
   }
-  table.references += segment.covering;
-  table.active_references += segment.active_covering;
-  if (active) {
-    table.flags |= entry.copied() ? kReferenceCopied : kReferenceNotCopied;
-  }
+  tables_.push_back(table);
 }
 
 void L2Collector::CollectEntry(const L1Segment& segment, uint64_t index,
                                L1Entry entry) {
-  if (!JudgeEntry(segment, index, entry)) return;
+  if (!JudgeEntry(segment, index, entry) || full_) return;
   AddTable(segment, index, entry);
-  const auto [named, fresh] =
-      last_named_.try_emplace(entry.l2_offset().value(), segment.table, index);
-  if (fresh) return;
-  if (named->second.first == segment.table) {
-    Finding finding = MakeFinding(Problem::kL2TableReferencedTwice, segment,
-                                  index, entry.l2_offset().value());
-    finding.expected = named->second.second;
-    finding.host =
-        HostRun{state_.model.geometry->ClusterOf(entry.l2_offset()).value(), 1,
-                entry.l2_offset().value()};
-    state_.sink.Add(std::move(finding), segment.covering);
+  if (tables_.size() >= kMaxHeld) {
+    Merge();
+    StopIfTooMany();
   }
-  named->second = {segment.table, index};
+}
+
+// Between two L1 tables, so that all entries of one that name the same L2 table
+// come together. Costs little for each entry, however few tables remain.
+void L2Collector::MergeIfMany() {
+  if (tables_.size() < merge_at_) return;
+  Merge();
+  merge_at_ = std::max(kFewHeld, 2 * tables_.size());
+}
+
+void L2Collector::StopIfTooMany() {
+  if (tables_.size() < kMaxTables) return;
+  full_ = true;
+  state_.model.references_incomplete = true;
+  state_.errors.push_back(absl::StrCat("more than ", kMaxTables,
+                                       " L2 tables are named; only the first ",
+                                       tables_.size(), " were followed"));
+}
+
+void L2Collector::ReportNamedTwice(const L2Table& first,
+                                   const L2Table& second) {
+  Finding finding =
+      MakeFinding(Problem::kL2TableReferencedTwice, second.l1_table,
+                  second.l1_index, second.offset_bytes);
+  finding.expected = first.l1_index;
+  finding.host =
+      HostRun{second.offset_bytes >> state_.model.geometry->cluster_bits(), 1,
+              second.offset_bytes};
+  state_.sink.Add(std::move(finding), second.references);
+}
+
+void L2Collector::MergeInto(L2Table& table, const L2Table& again) {
+  table.references += again.references;
+  table.active_references += again.active_references;
+  table.flags |= again.flags;
+}
+
+void L2Collector::Merge() {
+  const auto order = [](const L2Table& a, const L2Table& b) {
+    // Of those that name a table an active one stands for all.
+    return std::tuple(a.offset_bytes, !a.active(), a.l1_table, a.l1_index) <
+           std::tuple(b.offset_bytes, !b.active(), b.l1_table, b.l1_index);
+  };
+  if (!std::is_sorted(tables_.begin(), tables_.end(), order)) {
+    std::sort(tables_.begin(), tables_.end(), order);
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < tables_.size(); ++kept) {
+    L2Table merged = tables_[i];
+    L2Table last = merged;
+    for (++i;
+         i < tables_.size() && tables_[i].offset_bytes == merged.offset_bytes;
+         ++i) {
+      if (tables_[i].l1_table == last.l1_table) {
+        ReportNamedTwice(last, tables_[i]);
+      }
+      last = tables_[i];
+      MergeInto(merged, last);
+    }
+    tables_[kept] = merged;
+  }
+  tables_.resize(kept);
 }
 
 void L2Collector::ReportUnreadable(
@@ -205,8 +285,8 @@ void L2Collector::ReportUnreadable(
   for (const UnreadableRange& range : unreadable) {
     const uint64_t index =
         (range.offset_bytes - table.offset_bytes) / kL1EntrySize;
-    Finding finding = MakeFinding(Problem::kL1TableUnreadable, segment, index,
-                                  range.length_bytes);
+    Finding finding = MakeFinding(Problem::kL1TableUnreadable, segment.table,
+                                  index, range.length_bytes);
     finding.detail = range.reason;
     const uint64_t coverage = state_.model.geometry->l2_coverage();
     finding.guest.front().length_bytes = std::min(
@@ -220,21 +300,8 @@ void L2Collector::ReportUnreadable(
   }
 }
 
-// Whether [offset, offset + length) is known to be zeros without reading it.
-// Sparse files can claim more L1 tables than anyone could read.
-bool L2Collector::IsHole(uint64_t offset, uint64_t length) {
-  if (length < kAskForHolesBytes) return false;
-  if (offset < hole_begin_ || offset + length > hole_end_) {
-    const absl::StatusOr<ByteRange> data =
-        state_.reader.file().NextData(offset);
-    if (!data.ok()) return false;
-    hole_begin_ = offset;
-    hole_end_ = data->length == 0 ? ~uint64_t{0} : data->offset;
-  }
-  return offset + length <= hole_end_;
-}
-
 void L2Collector::CollectSegment(const L1Segment& segment) {
+  MergeIfMany();
   const L1Table& table = state_.model.l1_tables[segment.table];
   std::vector<std::byte> piece;
   for (uint64_t done = 0; done < segment.length_bytes; done += piece.size()) {
@@ -243,7 +310,10 @@ void L2Collector::CollectSegment(const L1Segment& segment) {
     // What lies past the end of the file is zeros.
     if (offset >= state_.model.file_size_bytes) return;
     piece.resize(std::min(kPieceBytes, segment.length_bytes - done));
-    if (IsHole(offset, piece.size())) continue;
+    if (piece.size() >= kAskForHolesBytes &&
+        holes_.IsHole(offset, piece.size())) {
+      continue;
+    }
     ReportUnreadable(segment, state_.reader.Read(offset, piece));
     const uint64_t first_index = (offset - table.offset_bytes) / kL1EntrySize;
     for (uint64_t at = 0; at + kL1EntrySize <= piece.size();
@@ -256,21 +326,16 @@ void L2Collector::CollectSegment(const L1Segment& segment) {
 }
 
 std::vector<L2Table> L2Collector::Take() {
-  std::vector<L2Table> tables;
-  tables.reserve(tables_.size());
-  for (const auto& [offset, table] : tables_) tables.push_back(table);
-  std::sort(tables.begin(), tables.end(),
-            [](const L2Table& a, const L2Table& b) {
-              return a.offset_bytes < b.offset_bytes;
-            });
-  return tables;
+  Merge();
+  return std::move(tables_);
 }
 
 }  // namespace
 
 std::vector<L2Table> CollectL2Tables(CheckState& state) {
-  L2Collector collector(state);
-  for (const L1Segment& segment : CutIntoSegments(state.model)) {
+  const std::vector<L1Segment> segments = CutIntoSegments(state.model);
+  L2Collector collector(state, EntriesIn(segments));
+  for (const L1Segment& segment : segments) {
     collector.CollectSegment(segment);
   }
   return collector.Take();
