@@ -66,6 +66,9 @@ class ClaimVisitor : public TableVisitor {
     ScanL2Table(bytes, rules_, *this);
   }
 
+  // Names nothing.
+  void VisitHole(uint64_t /*index*/, FindingSink& /*sink*/) override {}
+
   void EndBatch() override {
     if (claims_.empty()) return;
     const std::lock_guard<std::mutex> lock(shared_.mutex);

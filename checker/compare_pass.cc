@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "checker/hole_finder.h"
 #include "checker/refcount_runs.h"
 #include "checker/table_walk.h"
 #include "engine/format/refcount_block.h"
@@ -15,10 +16,13 @@ namespace {
 
 // Runs kept for a closer look; what a sane report could list, many times over.
 constexpr size_t kMaxRuns = 1 << 16;
-// With more duplicates of a block than this, counts for ranges that nothing
-// refers to are not compared with it again: a hostile table could otherwise
-// make one block stand for millions.
-constexpr size_t kMaxComparedDuplicates = 1024;
+// Duplicates of a block stand for clusters of their own. With more of them, or
+// more counts in them, than this they are not compared again: a hostile table
+// could otherwise make one block stand for millions.
+constexpr uint64_t kMaxComparedDuplicates = 1024;
+constexpr uint64_t kMaxComparedDuplicateCounts = uint64_t{1} << 26;
+// With more bytes of blocks than this, those in holes of the file are not read.
+constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
 
 void AppendRun(std::vector<ClusterRun>& runs, uint64_t first, uint64_t count) {
   if (!runs.empty() &&
@@ -113,13 +117,12 @@ class CompareVisitor : public TableVisitor {
  public:
   CompareVisitor(const CheckState& state,
                  const std::vector<const RefcountBlock*>& blocks,
-                 const ReferenceMap& map, bool many_duplicates,
-                 std::mutex& mutex, std::vector<ComparePassResult>& results)
+                 const ReferenceMap& map, std::mutex& mutex,
+                 std::vector<ComparePassResult>& results)
       : state_(state),
         geometry_(*state.model.geometry),
         blocks_(blocks),
         map_(map),
-        many_duplicates_(many_duplicates),
         mutex_(mutex),
         results_(results),
         judge_(state) {}
@@ -132,6 +135,12 @@ class CompareVisitor : public TableVisitor {
   void VisitTable(uint64_t index, std::span<const std::byte> bytes,
                   const std::vector<UnreadableRange>& unreadable,
                   FindingSink& sink) override;
+  // Not called for many: those that are known to be holes are left to
+  // UnreadBlocks, which looks at clusters in use only.
+  void VisitHole(uint64_t index, FindingSink& sink) override {
+    VisitTable(index, std::vector<std::byte>(geometry_.cluster_size()), {},
+               sink);
+  }
 
  private:
   // Compares clusters [first, end), all counted by the block from `base` on.
@@ -148,7 +157,6 @@ class CompareVisitor : public TableVisitor {
   const Geometry& geometry_;
   const std::vector<const RefcountBlock*>& blocks_;
   const ReferenceMap& map_;
-  const bool many_duplicates_;
   std::mutex& mutex_;
   std::vector<ComparePassResult>& results_;
   RunJudge judge_;
@@ -251,7 +259,7 @@ void CompareVisitor::VisitTable(uint64_t index,
     window_end = file_clusters;
   }
   const uint64_t end = std::min(base + entries, window_end);
-  if (first < end && !(many_duplicates_ && block.duplicate)) {
+  if (first < end) {
     if (unreadable.empty()) {
       CompareRange(base, first, end, bytes, sink);
     } else {
@@ -266,19 +274,72 @@ void CompareVisitor::VisitTable(uint64_t index,
   }
 }
 
-// Clusters in use whose counts read as zero, because there is no block or it
-// lies past the end of the file.
-class MissingBlocks {
+// What a block is to the comparison.
+enum class BlockCounts : uint8_t {
+  kRead,
+  kZeros,    // there are none, or only zeros: not read
+  kUnknown,  // nothing can be said of them
+};
+
+// Whether the counts of a block that cannot be read are unknown, rather than
+// zeros: those of no block at all, or of one past the end of the file.
+bool CountsUnknown(const CheckState& state, const RefcountBlock& block) {
+  if (block.offset_bytes == 0) return false;
+  if (state.options.qemu_compatible &&
+      QemuCannotReadBlock(block.offset_bytes, *state.model.geometry)) {
+    return true;
+  }
+  return !block.past_end;
+}
+
+// Decides for each of the blocks.
+std::vector<BlockCounts> ClassifyBlocks(
+    const CheckState& state, const std::vector<RefcountBlock>& blocks) {
+  const Geometry& geometry = *state.model.geometry;
+  const auto duplicates = static_cast<uint64_t>(std::count_if(
+      blocks.begin(), blocks.end(),
+      [](const RefcountBlock& block) { return block.duplicate; }));
+  const bool many_duplicates =
+      duplicates >
+      std::min(kMaxComparedDuplicates,
+               kMaxComparedDuplicateCounts / geometry.refcount_block_entries());
+  const bool ask_for_holes =
+      blocks.size() > kAskForHolesBytes / geometry.cluster_size();
+  HoleFinder holes(state.reader.file());
+  std::vector<BlockCounts> counts;
+  counts.reserve(blocks.size());
+  for (const RefcountBlock& block : blocks) {
+    if (!block.readable) {
+      counts.push_back(CountsUnknown(state, block) ? BlockCounts::kUnknown
+                                                   : BlockCounts::kZeros);
+    } else if (ask_for_holes &&
+               holes.IsHole(block.offset_bytes, geometry.cluster_size())) {
+      counts.push_back(BlockCounts::kZeros);
+    } else {
+      counts.push_back(many_duplicates && block.duplicate
+                           ? BlockCounts::kUnknown
+                           : BlockCounts::kRead);
+    }
+  }
+  return counts;
+}
+
+// Clusters in use whose counts are not read from a block: there is none, or
+// nothing in it, or it is of no use.
+class UnreadBlocks {
  public:
-  MissingBlocks(CheckState& state, const RefcountStructures& structures,
-                const ReferenceMap& map)
-      : state_(state), structures_(structures), map_(map), judge_(state) {}
+  UnreadBlocks(CheckState& state, const RefcountStructures& structures,
+               const std::vector<BlockCounts>& counts, const ReferenceMap& map)
+      : state_(state),
+        structures_(structures),
+        counts_(counts),
+        map_(map),
+        judge_(state) {}
 
   ComparePassResult Run();
 
  private:
   const RefcountBlock* BlockOf(uint64_t table_index) const;
-  bool CountsUnknown(const RefcountBlock& block) const;
   void CompareRange(uint64_t table_index, uint64_t first, uint64_t end);
   // A block's clusters may come in several chunks: one finding for them all.
   void NoteMissing(uint64_t table_index, uint64_t first, uint64_t in_use);
@@ -286,6 +347,7 @@ class MissingBlocks {
 
   CheckState& state_;
   const RefcountStructures& structures_;
+  const std::vector<BlockCounts>& counts_;
   const ReferenceMap& map_;
   RunJudge judge_;
   uint64_t missing_table_index_ = 0;
@@ -293,7 +355,7 @@ class MissingBlocks {
   uint64_t missing_in_use_ = 0;
 };
 
-const RefcountBlock* MissingBlocks::BlockOf(uint64_t table_index) const {
+const RefcountBlock* UnreadBlocks::BlockOf(uint64_t table_index) const {
   const auto found = std::lower_bound(
       structures_.blocks.begin(), structures_.blocks.end(), table_index,
       [](const RefcountBlock& block, uint64_t index) {
@@ -304,8 +366,8 @@ const RefcountBlock* MissingBlocks::BlockOf(uint64_t table_index) const {
              : nullptr;
 }
 
-void MissingBlocks::NoteMissing(uint64_t table_index, uint64_t first,
-                                uint64_t in_use) {
+void UnreadBlocks::NoteMissing(uint64_t table_index, uint64_t first,
+                               uint64_t in_use) {
   if (missing_in_use_ > 0 && missing_table_index_ == table_index) {
     missing_in_use_ += in_use;
     return;
@@ -316,7 +378,7 @@ void MissingBlocks::NoteMissing(uint64_t table_index, uint64_t first,
   missing_in_use_ = in_use;
 }
 
-void MissingBlocks::ReportMissing() {
+void UnreadBlocks::ReportMissing() {
   if (missing_in_use_ == 0) return;
   Finding finding;
   finding.problem = Problem::kRefcountBlockMissing;
@@ -331,23 +393,15 @@ void MissingBlocks::ReportMissing() {
   missing_in_use_ = 0;
 }
 
-// Whether the counts of a block that cannot be read are unknown, rather than
-// zeros: those of no block at all, or of one past the end of the file.
-bool MissingBlocks::CountsUnknown(const RefcountBlock& block) const {
-  if (block.offset_bytes == 0) return false;
-  if (state_.options.qemu_compatible &&
-      QemuCannotReadBlock(block.offset_bytes, *state_.model.geometry)) {
-    return true;
-  }
-  return !block.past_end;
-}
-
-void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
-                                 uint64_t end) {
+void UnreadBlocks::CompareRange(uint64_t table_index, uint64_t first,
+                                uint64_t end) {
   const RefcountBlock* block = BlockOf(table_index);
-  if (block != nullptr && block->readable) return;
-  const bool unknown = state_.model.refcounts_unknown ||
-                       (block != nullptr && CountsUnknown(*block));
+  const BlockCounts counts = block == nullptr
+                                 ? BlockCounts::kZeros
+                                 : counts_[block - structures_.blocks.data()];
+  if (counts == BlockCounts::kRead) return;
+  const bool unknown =
+      state_.model.refcounts_unknown || counts == BlockCounts::kUnknown;
   uint64_t in_use = 0;
   uint64_t first_in_use = 0;
   map_.ForEachRun(first, end,
@@ -366,7 +420,7 @@ void MissingBlocks::CompareRange(uint64_t table_index, uint64_t first,
   }
 }
 
-ComparePassResult MissingBlocks::Run() {
+ComparePassResult UnreadBlocks::Run() {
   const uint64_t entries = state_.model.geometry->refcount_block_entries();
   for (const uint64_t chunk : map_.ChunkIndexes()) {
     uint64_t first =
@@ -432,10 +486,11 @@ ComparePassResult RunComparePass(CheckState& state,
                                  const RefcountStructures& structures,
                                  const ReferenceMap& map) {
   std::vector<const RefcountBlock*> blocks;
-  size_t duplicates = 0;
-  for (const RefcountBlock& block : structures.blocks) {
-    if (block.readable) blocks.push_back(&block);
-    if (block.duplicate) ++duplicates;
+  const std::vector<BlockCounts> counts =
+      ClassifyBlocks(state, structures.blocks);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] != BlockCounts::kRead) continue;
+    blocks.push_back(&structures.blocks[i]);
   }
   std::mutex mutex;
   std::vector<ComparePassResult> results;
@@ -444,13 +499,11 @@ ComparePassResult RunComparePass(CheckState& state,
   walk.table_bytes = state.model.geometry->cluster_size();
   walk.offset_of = [&](uint64_t index) { return blocks[index]->offset_bytes; };
   walk.make_visitor = [&] {
-    return std::make_unique<CompareVisitor>(state, blocks, map,
-                                            duplicates > kMaxComparedDuplicates,
-                                            mutex, results);
+    return std::make_unique<CompareVisitor>(state, blocks, map, mutex, results);
   };
   WalkTables(state, walk);
   if (!state.reader.Cancelled()) {
-    results.push_back(MissingBlocks(state, structures, map).Run());
+    results.push_back(UnreadBlocks(state, structures, counts, map).Run());
     if (state.options.qemu_compatible) {
       CountUnreadableForQemu(state, structures, map);
     }

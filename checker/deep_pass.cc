@@ -124,6 +124,8 @@ class DeepVisitor : public TableVisitor {
       VisitEntry(tables_[index], i, entry, sink);
     }
   }
+  // Names nothing.
+  void VisitHole(uint64_t /*index*/, FindingSink& /*sink*/) override {}
 
  private:
   void VisitEntry(const L2Table& table, uint64_t index, L2Entry entry,

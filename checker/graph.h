@@ -27,7 +27,7 @@ struct Graph {
   std::unique_ptr<ReferenceMap> map;
   // Indexes into l2_tables: tables in active use without any entry, as far as
   // they were noted.
-  std::vector<uint64_t> empty_active_tables;
+  std::vector<uint32_t> empty_active_tables;
 };
 
 }  // namespace qcow2::checker

@@ -34,10 +34,10 @@ uint64_t LeakedIn(std::vector<Finding>& leaks, uint64_t first, uint64_t end,
 }
 
 void FindWipedTables(CheckState& state, std::span<const L2Table> tables,
-                     const std::vector<uint64_t>& empty_tables) {
+                     const std::vector<uint32_t>& empty_tables) {
   const Geometry& geometry = *state.model.geometry;
   std::vector<Finding>& leaks = state.sink.FindingsOf(Problem::kClusterLeaked);
-  for (const uint64_t index : empty_tables) {
+  for (const uint32_t index : empty_tables) {
     const L2Table& table = tables[index];
     // Programs allocate the clusters a new table names right behind it.
     const uint64_t cluster = table.offset_bytes >> geometry.cluster_bits();

@@ -16,12 +16,14 @@ namespace {
 // A table with at least this many damaged entries, and more damaged ones than
 // others, was overwritten as a whole rather than hit here and there.
 constexpr uint64_t kOverwrittenEntries = 4;
+// Empty tables that are looked at; a report is full long before.
+constexpr size_t kMaxEmptyTables = size_t{1} << 16;
 
 // What the threads of a pass share.
 struct Shared {
   std::mutex mutex;
   AllocationSummary allocation;
-  std::vector<uint64_t> empty_active_tables;
+  std::vector<uint32_t> empty_active_tables;
   std::atomic<bool> references_incomplete{false};
 };
 
@@ -52,6 +54,7 @@ class ReferenceVisitor : public TableVisitor {
   void VisitTable(uint64_t index, std::span<const std::byte> bytes,
                   const std::vector<UnreadableRange>& unreadable,
                   FindingSink& sink) override;
+  void VisitHole(uint64_t index, FindingSink& sink) override;
   void EndBatch() override { writer_.Release(); }
 
   // Called by the scan.
@@ -73,7 +76,7 @@ class ReferenceVisitor : public TableVisitor {
   ReferenceMap::Writer writer_;
   Shared& shared_;
   AllocationSummary allocation_;
-  std::vector<uint64_t> empty_active_tables_;
+  std::vector<uint32_t> empty_active_tables_;
   // Of the table being visited.
   const L2Table* table_ = nullptr;
   FindingSink* sink_ = nullptr;
@@ -199,7 +202,15 @@ void ReferenceVisitor::VisitTable(
   ReportShape(bytes);
   if (unreadable.empty() && table_->active() &&
       LeadingZeroBytes(bytes.data(), bytes.size()) == bytes.size()) {
-    empty_active_tables_.push_back(index);
+    empty_active_tables_.push_back(static_cast<uint32_t>(index));
+  }
+}
+
+void ReferenceVisitor::VisitHole(uint64_t index, FindingSink& /*sink*/) {
+  table_ = &tables_[index];
+  AddTableItself();
+  if (report_ && table_->active()) {
+    empty_active_tables_.push_back(static_cast<uint32_t>(index));
   }
 }
 
@@ -246,6 +257,9 @@ ReferencePassResult RunReferencePass(CheckState& state,
   }
   std::sort(shared.empty_active_tables.begin(),
             shared.empty_active_tables.end());
+  if (shared.empty_active_tables.size() > kMaxEmptyTables) {
+    shared.empty_active_tables.resize(kMaxEmptyTables);
+  }
   return {std::move(shared.empty_active_tables)};
 }
 

@@ -19,7 +19,7 @@ namespace qcow2::checker {
 // What the pass learns besides the map.
 struct ReferencePassResult {
   // Indexes of active L2 tables that hold nothing but zeros.
-  std::vector<uint64_t> empty_active_tables;
+  std::vector<uint32_t> empty_active_tables;
 };
 
 // Walks `tables` and adds all references that fall into `map`. `report`: also

@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "checker/hole_finder.h"
+
 namespace qcow2::checker {
 namespace {
 
@@ -20,6 +22,8 @@ constexpr uint64_t kReadBytes = uint64_t{256} << 10;
 // A walk longer than this first asks where the file has data at all: sparse
 // files can claim more tables than anyone could read.
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
+// A batch of such a walk, most of which is probably not there.
+constexpr uint64_t kBatchTablesWithHoles = 64;
 constexpr unsigned kMaxWorkers = 8;
 
 class Walker {
@@ -27,29 +31,29 @@ class Walker {
   Walker(CheckState& state, const TableWalk& walk)
       : state_(state),
         walk_(walk),
-        batch_tables_(std::clamp<uint64_t>(kBatchBytes / walk.table_bytes, 1,
-                                           kBatchTables)),
-        batches_((walk.tables + batch_tables_ - 1) / batch_tables_),
-        ask_for_holes_(walk.tables > kAskForHolesBytes / walk.table_bytes) {}
+        ask_for_holes_(walk.tables > kAskForHolesBytes / walk.table_bytes),
+        batch_tables_(std::clamp<uint64_t>(
+            kBatchBytes / walk.table_bytes,
+            ask_for_holes_ ? kBatchTablesWithHoles : 1, kBatchTables)),
+        batches_((walk.tables + batch_tables_ - 1) / batch_tables_) {}
 
   void Run();
 
  private:
   void RunWorker();
-  void RunBatch(uint64_t batch, TableVisitor& visitor,
+  void RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                 std::vector<std::byte>& buffer);
   // Reads tables [first, end), which lie close together, and visits them.
   void RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
                 std::vector<std::byte>& buffer, FindingSink& sink);
   // The end of the group of close tables that begins at `first`.
   uint64_t GroupEnd(uint64_t first, uint64_t end) const;
-  bool IsHole(uint64_t offset) const;
 
   CheckState& state_;
   const TableWalk& walk_;
+  const bool ask_for_holes_;
   const uint64_t batch_tables_;
   const uint64_t batches_;
-  const bool ask_for_holes_;
   // Hands in a batch's findings; they go on to the state in batch order.
   void HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink);
 
@@ -60,12 +64,6 @@ class Walker {
   std::map<uint64_t, std::unique_ptr<FindingSink>> done_;
   uint64_t next_to_append_ = 0;
 };
-
-bool Walker::IsHole(uint64_t offset) const {
-  const absl::StatusOr<ByteRange> data = state_.reader.file().NextData(offset);
-  return data.ok() &&
-         (data->length == 0 || data->offset >= offset + walk_.table_bytes);
-}
 
 uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
   const uint64_t begin_offset = walk_.offset_of(first);
@@ -91,11 +89,6 @@ void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
       walk_.offset_of(end - 1) - begin_offset + walk_.table_bytes;
   if (buffer.size() < length) buffer.resize(length);
   const std::span<std::byte> bytes(buffer.data(), length);
-  if (ask_for_holes_ && end - first == 1 && IsHole(begin_offset)) {
-    std::fill(bytes.begin(), bytes.end(), std::byte{0});
-    visitor.VisitTable(first, bytes, {}, sink);
-    return;
-  }
   const std::vector<UnreadableRange> unreadable =
       state_.reader.Read(begin_offset, bytes);
   for (uint64_t i = first; i < end; ++i) {
@@ -112,12 +105,18 @@ void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
   }
 }
 
-void Walker::RunBatch(uint64_t batch, TableVisitor& visitor,
+void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                       std::vector<std::byte>& buffer) {
   auto sink = std::make_unique<FindingSink>(state_.options.max_problems);
   uint64_t first = batch * batch_tables_;
   const uint64_t end = std::min(first + batch_tables_, walk_.tables);
   while (first < end && !state_.reader.Cancelled()) {
+    if (ask_for_holes_ &&
+        holes.IsHole(walk_.offset_of(first), walk_.table_bytes)) {
+      visitor.VisitHole(first, *sink);
+      ++first;
+      continue;
+    }
     const uint64_t group_end = GroupEnd(first, end);
     RunGroup(first, group_end, visitor, buffer, *sink);
     first = group_end;
@@ -141,11 +140,12 @@ void Walker::HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink) {
 
 void Walker::RunWorker() {
   const std::unique_ptr<TableVisitor> visitor = walk_.make_visitor();
+  HoleFinder holes(state_.reader.file());
   std::vector<std::byte> buffer;
   uint64_t batch;
   while ((batch = next_batch_.fetch_add(1)) < batches_ &&
          !state_.reader.Cancelled()) {
-    RunBatch(batch, *visitor, buffer);
+    RunBatch(batch, *visitor, holes, buffer);
   }
 }
 

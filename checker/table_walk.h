@@ -27,6 +27,10 @@ class TableVisitor {
                           const std::vector<UnreadableRange>& unreadable,
                           FindingSink& sink) = 0;
 
+  // The same for a table that lies in a hole of the file: all of it is zeros,
+  // and there may be more such tables than anyone could look at.
+  virtual void VisitHole(uint64_t index, FindingSink& sink) = 0;
+
   // Called after each batch of tables, before the thread may wait for
   // anything: give back locks.
   virtual void EndBatch() {}
