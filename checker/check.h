@@ -21,6 +21,11 @@ namespace qcow2::checker {
 
 struct Graph;
 
+// What the reference map may take unless told otherwise: enough for several TiB
+// in 64 KiB clusters allocated in random order, and for most images many times
+// what they need.
+inline constexpr uint64_t kDefaultMemoryLimitBytes = uint64_t{64} << 20;
+
 // How far the check has come, in bytes of metadata. `total_bytes` may grow
 // while tables are discovered.
 struct Progress {
@@ -48,8 +53,9 @@ struct CheckOptions {
   uint64_t max_per_problem = 0;
   // Worker threads; 0: one per processor, at most 8.
   unsigned jobs = 0;
-  // Bytes for the reference map; 0: no limit.
-  uint64_t memory_limit_bytes = 0;
+  // Bytes for the reference map, about; 0: no limit. When they do not suffice
+  // the metadata is read several times.
+  uint64_t memory_limit_bytes = kDefaultMemoryLimitBytes;
   // When set and true, the check ends within a second and says so.
   const std::atomic<bool>* cancel = nullptr;
   // Told how far the check has come, if set.

@@ -197,7 +197,8 @@ void AddCheckOptions(CLI::App& app, Options& options) {
            [&](const std::string& value) { return TakeJobs(value, options); });
   AddValue(app, "--memory-limit", "SIZE",
            "Use at most about SIZE bytes (suffix K, M, G or T) for counting "
-           "references; reads the metadata several times if it must",
+           "references (default 64M); reads the metadata several times if it "
+           "must",
            [&](const std::string& value) {
              return TakeMemoryLimit(value, options);
            });

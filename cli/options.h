@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checker/check.h"
 #include "checker/overlap_classes.h"
 
 namespace qcow2::cli {
@@ -30,7 +31,7 @@ struct Options {
   std::string explain;  // a code, a number or "list"; empty: check images
   ProgressMode progress = ProgressMode::kAuto;
   unsigned jobs = 0;
-  uint64_t memory_limit_bytes = 0;
+  uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
 
   // --compat=qemu-img: behave as `qemu-img check` does.

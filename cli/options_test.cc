@@ -23,7 +23,7 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(options.max_problems, 1000u);
   EXPECT_EQ(options.progress, ProgressMode::kAuto);
   EXPECT_EQ(options.jobs, 0u);
-  EXPECT_EQ(options.memory_limit_bytes, 0u);
+  EXPECT_EQ(options.memory_limit_bytes, 64u << 20);
   EXPECT_FALSE(options.force_share);
   EXPECT_FALSE(options.qemu_compatible);
 }
@@ -32,7 +32,7 @@ TEST(OptionsTest, EveryOption) {
   const Options options =
       Parsed({"--overlap-check=none,+active-l2", "--deep", "--output", "ndjson",
               "--report=r.json", "--metrics=m.prom", "--max-problems=0",
-              "--progress", "--jobs=3", "--memory-limit=64M", "-U", "a", "b"});
+              "--progress", "--jobs=3", "--memory-limit=3M", "-U", "a", "b"});
   EXPECT_EQ(options.images, Arguments({"a", "b"}));
   EXPECT_EQ(options.overlap.bits(), checker::kOwnerActiveL2);
   EXPECT_TRUE(options.deep);
@@ -42,7 +42,7 @@ TEST(OptionsTest, EveryOption) {
   EXPECT_EQ(options.max_problems, 0u);
   EXPECT_EQ(options.progress, ProgressMode::kOn);
   EXPECT_EQ(options.jobs, 3u);
-  EXPECT_EQ(options.memory_limit_bytes, 64u << 20);
+  EXPECT_EQ(options.memory_limit_bytes, 3u << 20);
   EXPECT_TRUE(options.force_share);
 }
 
