@@ -74,6 +74,7 @@ class StructureMender {
     return widened_ &&
            !damaged_.contains(cluster / geometry_.refcount_block_entries());
   }
+  uint64_t CountToBeginWith(uint64_t cluster) const;
   void AddEdits();
   void AddEdit(Problem problem, uint64_t table_index);
 
@@ -237,6 +238,16 @@ absl::Status StructureMender::PlaceAll() {
   }
 }
 
+// Where the stored count is not known.
+uint64_t StructureMender::CountToBeginWith(uint64_t cluster) const {
+  const checker::ReferenceCell cell = context_.graph.map->At(cluster);
+  // Two owners that should not share are no reason for a higher count.
+  if ((cell.flags & checker::kReferenceOverlap) != 0) return 1;
+  // What looks unused may be what a damaged entry used to name.
+  if (cell.count == 0 && model_.references_incomplete) return 1;
+  return cell.count;
+}
+
 // New blocks begin with the counts that were stored before, as far as they can
 // be known: they are corrected in a later step, by the rules for leaks.
 absl::Status StructureMender::WriteBlocks() {
@@ -249,15 +260,9 @@ absl::Status StructureMender::WriteBlocks() {
     const uint64_t end =
         std::min(base + EntriesPerBlock(), model_.FileClusters());
     for (uint64_t cluster = base; cluster < end; ++cluster) {
-      uint64_t count = 0;
-      if (IsKnown(cluster)) {
-        count = std::min(stored.At(cluster).value_or(0), max);
-      } else if (model_.references_incomplete &&
-                 context_.graph.map->At(cluster).count == 0) {
-        // Not known to be free: what looks unused may be what a damaged entry
-        // used to name.
-        count = 1;
-      }
+      uint64_t count = CountToBeginWith(cluster);
+      if (IsKnown(cluster)) count = stored.At(cluster).value_or(0);
+      count = std::min(count, max);
       if (count != 0) SetRefcount(bytes, order_, cluster - base, count);
     }
     RETURN_IF_ERROR(context_.view.Pwrite(offset, bytes));
