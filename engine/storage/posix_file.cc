@@ -91,17 +91,23 @@ absl::StatusOr<std::unique_ptr<PosixFile>> PosixFile::Open(
   const int descriptor =
       Uninterrupted([&] { return open(path.c_str(), flags); });
   if (descriptor == -1) return SystemError(errno, "cannot open", path);
+  return Adopt(descriptor, path, options);
+}
+
+absl::StatusOr<std::unique_ptr<PosixFile>> PosixFile::Adopt(
+    int descriptor, const std::string& name, OpenOptions options) {
+  struct stat status;
   if (fstat(descriptor, &status) != 0) {
     const int error = errno;
     close(descriptor);
-    return SystemError(error, "cannot look at", path);
+    return SystemError(error, "cannot look at", name);
   }
-  if (absl::Status kind = CheckKind(status, path); !kind.ok()) {
+  if (absl::Status kind = CheckKind(status, name); !kind.ok()) {
     close(descriptor);
     return kind;
   }
   return std::unique_ptr<PosixFile>(new PosixFile(
-      descriptor, path, {.device = status.st_dev, .inode = status.st_ino},
+      descriptor, name, {.device = status.st_dev, .inode = status.st_ino},
       S_ISBLK(status.st_mode), options.writable));
 }
 

@@ -39,6 +39,11 @@ class PosixFile : public File {
   static absl::StatusOr<std::unique_ptr<PosixFile>> Open(
       const std::string& path, OpenOptions options = {});
 
+  // Takes over `descriptor`, which was opened as `options` say, and calls it
+  // `name`. It is closed in any case. The same kinds of files are refused.
+  static absl::StatusOr<std::unique_ptr<PosixFile>> Adopt(
+      int descriptor, const std::string& name, OpenOptions options);
+
   PosixFile(const PosixFile&) = delete;
   PosixFile& operator=(const PosixFile&) = delete;
   ~PosixFile() override;

@@ -13,8 +13,8 @@
 namespace qcow2::repair {
 
 struct UndoResult {
-  // Bytes of the image that were put back.
-  uint64_t restored_bytes = 0;
+  // The length of the image, which is the old one again.
+  uint64_t image_size = 0;
 };
 
 // Puts back what the undo file in `place` keeps, sets the old length, and
