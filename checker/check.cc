@@ -236,6 +236,7 @@ CheckReport CheckImage(const File& file, const std::string& path,
   report.cancelled = state.reader.Cancelled();
   report.status = StatusOf(state, checked, report.cancelled);
   report.counts = state.sink.counts();
+  report.occurrences = state.sink.occurrences();
   report.qemu = state.sink.qemu();
   FillFindings(state, report);
   report.image = std::move(state.summary);

@@ -70,6 +70,8 @@ class FindingSink {
   bool Has(Problem problem) const;
   // Occurrences of a problem so far, counted in full.
   uint64_t CountOf(Problem problem) const;
+  // The same of all problems, by problem.
+  const std::vector<uint64_t>& occurrences() const { return occurrences_; }
   // Whether nothing at all was added.
   bool empty() const;
   // Findings (runs) not kept.

@@ -37,6 +37,7 @@ struct L1Table {
   bool active = false;
   uint64_t snapshot_index = 0;  // when not active
   std::string snapshot_name;    // empty for the active table
+  std::string snapshot_id;
   uint64_t offset_bytes = 0;
   uint64_t entries = 0;
   // The virtual size it maps, in bytes; guest offsets beyond are VM state.

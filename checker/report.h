@@ -5,6 +5,7 @@
 #ifndef CHECKER_REPORT_H_
 #define CHECKER_REPORT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -91,6 +92,8 @@ struct CheckReport {
   ImageSummary image;
   AllocationSummary allocation;
   Counts counts;
+  // Occurrences by problem, counted in full; empty if nothing was checked.
+  std::vector<uint64_t> occurrences;
   QemuCounts qemu;
   // Corruptions, leaks and warnings-to-act-on first by id; notes apart.
   std::vector<Finding> problems;
@@ -99,6 +102,11 @@ struct CheckReport {
   // What could not be read or done, in words.
   std::vector<std::string> errors;
   Statistics statistics;
+
+  uint64_t OccurrencesOf(Problem problem) const {
+    const size_t index = static_cast<size_t>(problem);
+    return index < occurrences.size() ? occurrences[index] : 0;
+  }
 };
 
 }  // namespace qcow2::checker

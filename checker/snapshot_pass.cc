@@ -254,6 +254,7 @@ void SnapshotTableReader::TakeL1(const TableEntry& entry) {
   L1Table table;
   table.snapshot_index = entry.index;
   table.snapshot_name = NameOf(entry);
+  table.snapshot_id = entry.entry.id.substr(0, kMaxNameShown);
   table.offset_bytes = offset;
   table.entries = entry.entry.l1_size;
   table.disk_size_bytes = entry.entry.disk_size().value_or(model.header.size);

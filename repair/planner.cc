@@ -77,6 +77,7 @@ class Planner {
   FreeClusters free_clusters_;
   std::vector<checker::MetadataRegion> former_regions_;
   PlannedRepair result_;
+  bool changed_ = false;
 };
 
 void Planner::RememberRegions(const checker::ImageModel& model) {
@@ -94,9 +95,9 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey) {
   if (changed) {
     RememberRegions(survey.graph.model);
     Survey next = TakeSurvey(view_, path_, options_);
-    if (result_.graph_before.map == nullptr) {
-      result_.graph_before = std::move(survey.graph);
-    }
+    // Only the first survey is of the image itself; its graph may be empty.
+    if (!changed_) result_.graph_before = std::move(survey.graph);
+    changed_ = true;
     survey = std::move(next);
   }
   return changed;

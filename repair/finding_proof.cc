@@ -1,0 +1,199 @@
+#include "repair/finding_proof.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/graph.h"
+#include "checker/problems.h"
+#include "checker/reference_map.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::CheckReport;
+using checker::Finding;
+using checker::Graph;
+using checker::Problem;
+using checker::ProblemRow;
+using checker::Severity;
+
+// Where a finding is, but for the entry or cluster within it.
+using Place =
+    std::tuple<checker::Structure, uint64_t, std::string, std::string>;
+
+Place PlaceOf(const Finding& finding) {
+  return {finding.location.structure, finding.location.table_offset.value_or(0),
+          finding.location.field, finding.location.snapshot};
+}
+
+// The entries or clusters of a finding: first and end.
+using Stretch = std::pair<uint64_t, uint64_t>;
+
+Stretch StretchOf(const Finding& finding) {
+  if (finding.location.index.has_value()) {
+    return {*finding.location.index, *finding.location.index + finding.count};
+  }
+  if (finding.host.has_value()) {
+    return {finding.host->first_cluster,
+            finding.host->first_cluster +
+                std::max<uint64_t>(1, finding.host->clusters)};
+  }
+  return {0, 1};
+}
+
+class FindingProof {
+ public:
+  FindingProof(const PlannedRepair& planned, ProofLog& log)
+      : planned_(planned), log_(log) {}
+
+  void Run();
+
+ private:
+  // The check of the image saw as much of it as there is.
+  bool SawAll() const;
+  // The check of the image could not get to where `finding` is.
+  bool OutOfSight(const Finding& finding) const;
+  void JudgeProblem(const ProblemRow& row);
+  // The findings of `problem`; sets `all` to whether none is left out.
+  static std::vector<const Finding*> FindingsOf(const CheckReport& report,
+                                                Problem problem, bool& all);
+  // Those of `after` that are not covered by `before`.
+  static std::vector<const Finding*> NewPlaces(
+      const std::vector<const Finding*>& before,
+      const std::vector<const Finding*>& after);
+  void JudgeReading();
+
+  const PlannedRepair& planned_;
+  ProofLog& log_;
+};
+
+bool FindingProof::SawAll() const {
+  const Graph& graph = planned_.graph_before;
+  return graph.map != nullptr && !graph.model.refcounts_unknown &&
+         !graph.model.references_incomplete && !planned_.before.qemu.refused;
+}
+
+bool FindingProof::OutOfSight(const Finding& finding) const {
+  const Graph& graph = planned_.graph_before;
+  if (graph.map == nullptr) return true;
+  if (finding.host.has_value() &&
+      finding.location.structure == checker::Structure::kHostCluster) {
+    const checker::Area area = RowOf(finding.problem).area;
+    if (graph.model.refcounts_unknown && area == checker::Area::kRefcount) {
+      return true;
+    }
+    // References that were not there before come from what became reachable.
+    return planned_.graph_after.map != nullptr &&
+           graph.map->At(finding.host->first_cluster) !=
+               planned_.graph_after.map->At(finding.host->first_cluster);
+  }
+  if (!finding.location.table_offset.has_value()) return false;
+  const uint64_t offset = *finding.location.table_offset;
+  const auto is_there = [offset](const auto& table) {
+    return table.offset_bytes == offset;
+  };
+  const checker::ImageModel& model = graph.model;
+  return std::none_of(graph.l2_tables.begin(), graph.l2_tables.end(),
+                      is_there) &&
+         std::none_of(model.l1_tables.begin(), model.l1_tables.end(),
+                      is_there) &&
+         std::none_of(model.regions.begin(), model.regions.end(), is_there);
+}
+
+std::vector<const Finding*> FindingProof::FindingsOf(const CheckReport& report,
+                                                     Problem problem,
+                                                     bool& all) {
+  std::vector<const Finding*> findings;
+  uint64_t occurrences = 0;
+  for (const Finding& finding : report.problems) {
+    if (finding.problem != problem) continue;
+    findings.push_back(&finding);
+    occurrences += finding.count;
+  }
+  all = occurrences == report.OccurrencesOf(problem);
+  return findings;
+}
+
+std::vector<const Finding*> FindingProof::NewPlaces(
+    const std::vector<const Finding*>& before,
+    const std::vector<const Finding*>& after) {
+  std::map<Place, std::vector<Stretch>> known;
+  for (const Finding* finding : before) {
+    known[PlaceOf(*finding)].push_back(StretchOf(*finding));
+  }
+  for (auto& [place, stretches] : known) {
+    std::sort(stretches.begin(), stretches.end());
+  }
+  std::vector<const Finding*> fresh;
+  for (const Finding* finding : after) {
+    auto [first, end] = StretchOf(*finding);
+    for (const Stretch& stretch : known[PlaceOf(*finding)]) {
+      if (stretch.first <= first) first = std::max(first, stretch.second);
+      if (first >= end) break;
+    }
+    if (first < end) fresh.push_back(finding);
+  }
+  return fresh;
+}
+
+void FindingProof::JudgeProblem(const ProblemRow& row) {
+  const uint64_t before = planned_.before.OccurrencesOf(row.problem);
+  const uint64_t after = planned_.after.OccurrencesOf(row.problem);
+  if (after == 0) return;
+  bool all_before = false;
+  bool all_after = false;
+  const auto fresh =
+      NewPlaces(FindingsOf(planned_.before, row.problem, all_before),
+                FindingsOf(planned_.after, row.problem, all_after));
+  const bool saw_all = SawAll();
+  if (all_before && all_after) {
+    for (const Finding* finding : fresh) {
+      if (!saw_all && OutOfSight(*finding)) continue;
+      log_.Fail(ProofFailure::Kind::kNewProblem,
+                absl::StrCat("new damage (", std::string(row.code),
+                             "): ", DescribeFinding(*finding)));
+    }
+  } else if (after > before && saw_all) {
+    log_.Fail(ProofFailure::Kind::kNewProblem,
+              absl::StrCat("new damage (", std::string(row.code), "): ", after,
+                           " occurrences instead of ", before));
+  }
+}
+
+void FindingProof::JudgeReading() {
+  if (planned_.after.cancelled) {
+    log_.Fail(ProofFailure::Kind::kIncomplete,
+              "the check of the planned image was cancelled");
+  }
+  if (!SawAll()) return;
+  if (planned_.after.counts.unreadable_bytes >
+          planned_.before.counts.unreadable_bytes ||
+      planned_.after.errors.size() > planned_.before.errors.size()) {
+    log_.Fail(ProofFailure::Kind::kIncomplete,
+              "less of the planned image can be read than of the image");
+  }
+}
+
+void FindingProof::Run() {
+  JudgeReading();
+  for (const ProblemRow& row : checker::AllProblems()) {
+    if (row.severity != Severity::kCorruption &&
+        row.severity != Severity::kLeak) {
+      continue;
+    }
+    JudgeProblem(row);
+  }
+}
+
+}  // namespace
+
+void ProveFindings(const PlannedRepair& planned, ProofLog& log) {
+  FindingProof(planned, log).Run();
+}
+
+}  // namespace qcow2::repair

@@ -1,0 +1,566 @@
+#include "repair/proof.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checker/check.h"
+#include "checker/test_image.h"
+#include "engine/codec/deflate.h"
+#include "engine/format/byte_order.h"
+#include "engine/format/entry_flags.h"
+#include "engine/format/header_extension.h"
+#include "engine/format/l2_entry.h"
+#include "engine/format/snapshot_table.h"
+#include "engine/storage/faulty_file.h"
+#include "engine/storage/overlay_file.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::TestImage;
+using Kind = ProofFailure::Kind;
+
+// Clusters of TestImage.
+constexpr uint64_t kRefcountBlock = 2;
+constexpr uint64_t kL1 = 3;
+constexpr uint64_t kL2 = 4;
+constexpr uint64_t kData = 5;
+constexpr uint64_t kFree = 8;
+
+// An image, a view of it that the test changes, and the proof of that.
+class Proposal {
+ public:
+  explicit Proposal(TestImage& image) : Proposal(image.file(), image) {}
+  Proposal(const File& file, const TestImage& image)
+      : cluster_bits_(image.header.cluster_bits), file_(file) {
+    view_ = *OverlayFile::Create(file_);
+  }
+
+  OverlayFile& view() { return *view_; }
+  Plan& plan() { return planned_.plan; }
+
+  uint64_t OffsetOf(uint64_t cluster) const { return cluster << cluster_bits_; }
+  void WriteBe64(uint64_t offset, uint64_t value) {
+    std::array<std::byte, 8> bytes;
+    StoreBe64(bytes.data(), value);
+    ASSERT_TRUE(view_->Pwrite(offset, bytes).ok());
+  }
+  void Fill(uint64_t cluster, char byte) {
+    const std::vector<std::byte> bytes(uint64_t{1} << cluster_bits_,
+                                       std::byte(byte));
+    ASSERT_TRUE(view_->Pwrite(OffsetOf(cluster), bytes).ok());
+  }
+  void Copy(uint64_t from, uint64_t to) {
+    std::vector<std::byte> bytes(uint64_t{1} << cluster_bits_);
+    ASSERT_TRUE(ReadZeroFilled(*view_, OffsetOf(from), bytes).ok());
+    ASSERT_TRUE(view_->Pwrite(OffsetOf(to), bytes).ok());
+  }
+  // In a block of 16-bit counts.
+  void SetCount(uint64_t cluster, uint16_t count) {
+    std::array<std::byte, 2> bytes;
+    StoreBe16(bytes.data(), count);
+    ASSERT_TRUE(
+        view_->Pwrite(OffsetOf(kRefcountBlock) + 2 * cluster, bytes).ok());
+  }
+  void NameLost(uint64_t offset, uint64_t length,
+                const std::string& snapshot = "") {
+    planned_.plan.AddGuestChange(
+        {{offset, length, snapshot, false}, GuestChange::Kind::kLost, "test"});
+  }
+
+  ProofResult Run(const ProofOptions& options = {}) {
+    checker::CheckOptions check;
+    check.max_problems = 0;
+    check.jobs = 1;
+    check.graph = &planned_.graph_before;
+    planned_.before = checker::CheckImage(file_, "image", check);
+    check.graph = &planned_.graph_after;
+    planned_.after = checker::CheckImage(*view_, "image", check);
+    return Prove(file_, *view_, planned_, options);
+  }
+  // The failures of one kind, a line each.
+  std::string FailuresOf(Kind kind) {
+    std::string text;
+    for (const ProofFailure& failure : Run().failures) {
+      if (failure.kind == kind) text += failure.message + "\n";
+    }
+    return text;
+  }
+  std::string GuestFailures() { return FailuresOf(Kind::kGuestData); }
+
+ private:
+  const uint32_t cluster_bits_;
+  const File& file_;
+  std::unique_ptr<OverlayFile> view_;
+  PlannedRepair planned_;
+};
+
+// A TestImage whose data clusters hold 'a', 'b' and 'c'.
+std::unique_ptr<TestImage> Lettered(uint32_t version = 3,
+                                    uint32_t cluster_bits = 12) {
+  auto image = std::make_unique<TestImage>(version, cluster_bits);
+  for (uint64_t i = 0; i < 3; ++i) {
+    image->Write(image->OffsetOf(kData + i),
+                 std::vector<std::byte>(image->cluster_size(),
+                                        std::byte(static_cast<char>('a' + i))));
+  }
+  return image;
+}
+
+// Adds snapshot "s" with an L1 table of its own in cluster 8 that names the L2
+// table in cluster 9; both get `entries` words. The table is in cluster 10.
+std::unique_ptr<TestImage> WithSnapshot(const std::vector<uint64_t>& l2_words) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(8), image->OffsetOf(9));
+  for (size_t i = 0; i < l2_words.size(); ++i) {
+    image->WriteBe64(image->OffsetOf(9) + 8 * i, l2_words[i]);
+  }
+  SnapshotEntry entry;
+  entry.l1_table_offset = HostOffset(image->OffsetOf(8));
+  entry.l1_size = 1;
+  entry.id = "1";
+  entry.name = "s";
+  entry.extra_data.resize(16);
+  StoreBe64(entry.extra_data.data() + 8, image->header.size);
+  const std::array<SnapshotEntry, 1> entries = {entry};
+  image->Write(image->OffsetOf(10), EncodeSnapshotTable(entries));
+  image->header.nb_snapshots = 1;
+  image->header.snapshots_offset = HostOffset(image->OffsetOf(10));
+  for (const uint64_t cluster : {8, 9, 10}) {
+    image->Write(image->OffsetOf(kRefcountBlock) + 2 * cluster,
+                 std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
+  }
+  return image;
+}
+
+TEST(ProofTest, AnUntouchedViewIsProven) {
+  auto image = Lettered();
+  EXPECT_TRUE(Proposal(*image).Run().ok);
+}
+
+TEST(ProofTest, ARefcountMendedIsProvenByMapping) {
+  auto image = Lettered();
+  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kData,
+               std::array<std::byte, 2>{std::byte{0}, std::byte{7}});
+  Proposal proposal(*image);
+  proposal.SetCount(kData, 1);
+  const ProofResult result = proposal.Run();
+  EXPECT_TRUE(result.ok);
+  EXPECT_EQ(result.statistics.guest_bytes_by_content, 0u);
+  EXPECT_EQ(result.statistics.l2_tables_compared, 0u);
+  EXPECT_GE(result.statistics.guest_bytes_by_mapping, image->header.size);
+}
+
+TEST(ProofTest, AnEntryThatIsClearedFails) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  EXPECT_EQ(proposal.GuestFailures(),
+            "4096 bytes of the active disk at offset 4096 would read "
+            "otherwise: the host cluster at 0x6000 before, zeros after\n");
+}
+
+TEST(ProofTest, ARangeThePlanNamesMayReadOtherwise) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.SetCount(kData + 1, 0);
+  proposal.NameLost(4096, 4096);
+  const ProofResult result = proposal.Run();
+  EXPECT_TRUE(result.ok) << result.failures.front().message;
+}
+
+TEST(ProofTest, OnlyWhatIsNamedMayReadOtherwise) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.NameLost(4096, 4095);
+  proposal.NameLost(4096, 4096, "another");
+  EXPECT_EQ(proposal.GuestFailures(),
+            "1 bytes of the active disk at offset 8191 would read otherwise: "
+            "the host cluster at 0x6000 before, zeros after\n");
+}
+
+TEST(ProofTest, AClusterMovedWithItsContentIsProven) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.Copy(kData, kFree);
+  proposal.WriteBe64(proposal.OffsetOf(kL2),
+                     proposal.OffsetOf(kFree) | kCopiedFlag);
+  proposal.SetCount(kData, 0);
+  proposal.SetCount(kFree, 1);
+  const ProofResult result = proposal.Run();
+  EXPECT_TRUE(result.ok);
+  EXPECT_EQ(result.statistics.guest_bytes_by_content, 4096u);
+}
+
+TEST(ProofTest, AClusterMovedWithoutItsContentFails) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+  EXPECT_NE(proposal.GuestFailures(), "");
+  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kData + 1));
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, GuestDataOverwrittenInPlaceFails) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  ASSERT_TRUE(proposal.view()
+                  .Pwrite(proposal.OffsetOf(kData + 2) + 4095,
+                          std::array<std::byte, 1>{std::byte{'x'}})
+                  .ok());
+  EXPECT_EQ(proposal.GuestFailures(),
+            "4096 bytes of the active disk at offset 8192 would read "
+            "otherwise: the host cluster at 0x7000 before, the host cluster at "
+            "0x7000 after\n");
+}
+
+TEST(ProofTest, GuestDataWrittenAsItWasIsProven) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.Fill(kData, 'a');
+  EXPECT_TRUE(proposal.Run().ok);
+}
+
+TEST(ProofTest, WhatLiesPastTheDisksEndIsNotRead) {
+  auto image = Lettered();
+  image->header.size = 2 * 4096 + 512;
+  Proposal proposal(*image);
+  ASSERT_TRUE(proposal.view()
+                  .Pwrite(proposal.OffsetOf(kData + 2),
+                          std::vector<std::byte>(4096, std::byte{'x'}))
+                  .ok());
+  EXPECT_EQ(proposal.GuestFailures(),
+            "512 bytes of the active disk at offset 8192 would read otherwise: "
+            "the host cluster at 0x7000 before, the host cluster at 0x7000 "
+            "after\n");
+}
+
+TEST(ProofTest, ATableMovedIsProven) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.Copy(kL2, kFree);
+  proposal.WriteBe64(proposal.OffsetOf(kL1),
+                     proposal.OffsetOf(kFree) | kCopiedFlag);
+  proposal.SetCount(kL2, 0);
+  proposal.SetCount(kFree, 1);
+  EXPECT_TRUE(proposal.Run().ok);
+}
+
+TEST(ProofTest, ATableLostOrUnreachableFails) {
+  auto image = Lettered();
+  const std::string three =
+      "12288 bytes of the active disk at offset 0 would read otherwise: the "
+      "host cluster at 0x5000 before, ";
+  {
+    Proposal proposal(*image);
+    proposal.WriteBe64(proposal.OffsetOf(kL1), 0);
+    EXPECT_EQ(proposal.GuestFailures(), three + "zeros after\n");
+  }
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2) + 512);
+  EXPECT_EQ(proposal.GuestFailures(),
+            three + "nothing that can be read after\n");
+}
+
+TEST(ProofTest, AnL1TableMovedIsComparedWhole) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.Copy(kL1, kFree);
+  Header header = image->header;
+  header.l1_table_offset = HostOffset(proposal.OffsetOf(kFree));
+  ASSERT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.Copy(kData, kFree);  // any other bytes
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, WhatCouldNotBeReadMayBecomeAnything) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 512);
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2),
+                     proposal.OffsetOf(kData) | kCopiedFlag);
+  EXPECT_TRUE(proposal.Run().ok);
+}
+
+TEST(ProofTest, ZeroesWrittenAsAFlagAreProven) {
+  auto image = Lettered();
+  image->Write(image->OffsetOf(kData), std::vector<std::byte>(4096));
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2), kZeroFlag);
+  EXPECT_EQ(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, WithABackingFileUnallocatedIsNotZeros) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL2), kZeroFlag);
+  const auto clear = [&] {
+    Proposal proposal(*image);
+    proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
+    return proposal.GuestFailures();
+  };
+  EXPECT_EQ(clear(), "");
+  image->WriteText(1024, "base");
+  image->header.backing_file_offset = HostOffset(1024);
+  image->header.backing_file_size = 4;
+  EXPECT_EQ(clear(),
+            "4096 bytes of the active disk at offset 0 would read otherwise: "
+            "zeros before, the backing file after\n");
+}
+
+TEST(ProofTest, SnapshotsAreReadThroughTheirOwnTables) {
+  auto image = WithSnapshot({kZeroFlag});
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(9), proposal.OffsetOf(kData));
+  const std::string failure =
+      "4096 bytes of snapshot \"s\" at offset 0 would read otherwise: zeros "
+      "before, the host cluster at 0x5000 after\n";
+  EXPECT_EQ(proposal.GuestFailures(), failure);
+  proposal.NameLost(0, 4096);
+  EXPECT_EQ(proposal.GuestFailures(), failure);
+  proposal.NameLost(0, 4096, "s");
+  EXPECT_EQ(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, VmStateIsReadAsWell) {
+  auto image = WithSnapshot({0, 0, 0, kZeroFlag});
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(9) + 24, proposal.OffsetOf(kData));
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  // The window of the second L1 entry begins past the end of the disk.
+  auto with_state = WithSnapshot({});
+  with_state->Write(with_state->OffsetOf(10) + 8,
+                    std::array<std::byte, 4>{std::byte{0}, std::byte{0},
+                                             std::byte{0}, std::byte{2}});
+  with_state->WriteBe64(with_state->OffsetOf(8) + 8, with_state->OffsetOf(kL2));
+  Proposal cleared(*with_state);
+  cleared.WriteBe64(cleared.OffsetOf(8) + 8, 0);
+  EXPECT_EQ(cleared.GuestFailures(),
+            "12288 bytes of snapshot \"s\" at offset 2097152 (VM state) would "
+            "read otherwise: the host cluster at 0x5000 before, zeros after\n");
+}
+
+TEST(ProofTest, ASharedTableConcernsAllWhoReadThroughIt) {
+  auto image = WithSnapshot({});
+  image->WriteBe64(image->OffsetOf(8), image->OffsetOf(kL2));
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
+  proposal.NameLost(0, 4096);
+  EXPECT_EQ(proposal.GuestFailures(),
+            "4096 bytes of snapshot \"s\" at offset 0 would read otherwise: "
+            "the host cluster at 0x5000 before, zeros after\n");
+}
+
+TEST(ProofTest, ASnapshotThatIsGoneFailsUnlessNamed) {
+  auto image = WithSnapshot({kZeroFlag});
+  Proposal proposal(*image);
+  Header header = image->header;
+  header.nb_snapshots = 0;
+  ASSERT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+  EXPECT_EQ(proposal.GuestFailures(), "snapshot \"s\" would be gone\n");
+  proposal.NameLost(0, header.size, "s");
+  EXPECT_EQ(proposal.GuestFailures(), "");
+}
+
+// The word for compressed data at `offset` and one sector more.
+uint64_t CompressedWord(const TestImage& image, uint64_t offset,
+                        uint64_t sectors) {
+  const Geometry geometry =
+      *Geometry::Create(image.header.cluster_bits, 4, false);
+  return L2Entry::FromCompressed({HostOffset(offset), 0, sectors}, geometry)
+      .raw();
+}
+
+TEST(ProofTest, CompressedDataIsComparedDecompressed) {
+  auto image = Lettered();
+  const std::vector<std::byte> data(4096, std::byte{'z'});
+  image->Write(image->OffsetOf(kData),
+               *CompressCluster(CompressionType::kDeflate, data));
+  image->WriteBe64(image->OffsetOf(kL2),
+                   CompressedWord(*image, image->OffsetOf(kData), 1));
+  Proposal proposal(*image);
+  proposal.Copy(kData, kFree);
+  proposal.WriteBe64(proposal.OffsetOf(kL2),
+                     CompressedWord(*image, image->OffsetOf(kFree), 2));
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.Fill(kFree, 'z');
+  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.Fill(kFree, 'y');
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, CompressedDataOverwrittenInPlaceFails) {
+  auto image = Lettered();
+  const std::vector<std::byte> data(4096, std::byte{'z'});
+  image->Write(image->OffsetOf(kData),
+               *CompressCluster(CompressionType::kDeflate, data));
+  image->WriteBe64(image->OffsetOf(kL2),
+                   CompressedWord(*image, image->OffsetOf(kData), 1));
+  Proposal proposal(*image);
+  ASSERT_TRUE(proposal.view()
+                  .Pwrite(proposal.OffsetOf(kData) + 1024,
+                          std::array<std::byte, 1>{std::byte{1}})
+                  .ok());
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.Fill(kData, 'x');
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, SubclustersAreComparedOneByOne) {
+  auto image = Lettered(3, 14);
+  image->header.incompatible_features |= kIncompatibleExtendedL2;
+  const uint64_t table = image->OffsetOf(kL2);
+  image->Write(table, std::vector<std::byte>(image->cluster_size()));
+  image->WriteBe64(table, image->OffsetOf(kData) | kCopiedFlag);
+  image->WriteBe64(table + 8, 0x0000000f'00000ff0);
+  Proposal proposal(*image);
+  proposal.WriteBe64(table + 8, 0x0000000f'00000bf0);
+  EXPECT_EQ(proposal.GuestFailures(),
+            "512 bytes of the active disk at offset 5120 would read otherwise: "
+            "the host cluster at 0x14000 before, zeros after\n");
+  // Zeros that need no word are zeros as well.
+  proposal.WriteBe64(table + 8, 0x00000000'00000ff0);
+  EXPECT_EQ(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, EncryptedDataMayMoveOnlyWhereItsPlaceIsNotPartOfTheKey) {
+  for (const uint32_t method : {kCryptAes, kCryptLuks}) {
+    auto image = Lettered();
+    image->header.crypt_method = method;
+    Proposal proposal(*image);
+    proposal.Copy(kData, kFree);
+    proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+    EXPECT_EQ(proposal.GuestFailures().empty(), method == kCryptAes);
+  }
+}
+
+TEST(ProofTest, AFileThatGrowsOverAPlaceAnEntryNamesFails) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(20));
+  Proposal proposal(*image);
+  ASSERT_TRUE(proposal.view().Truncate(proposal.OffsetOf(21)).ok());
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.Fill(20, 'x');
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, AFileThatGrowsOverAPlaceOfATableFails) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(20));
+  Proposal proposal(*image);
+  ASSERT_TRUE(proposal.view().Truncate(proposal.OffsetOf(21)).ok());
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.WriteBe64(proposal.OffsetOf(20), proposal.OffsetOf(kData));
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, ExternalDataStaysAtItsOffset) {
+  auto image = Lettered();
+  image->header.incompatible_features |= kIncompatibleDataFile;
+  image->AddExtension(kExtensionDataFile, checker::BytesOf("data"));
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2),
+                     proposal.OffsetOf(kData + 1) | kCopiedFlag);
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
+TEST(ProofTest, CountedClustersWithoutAnOwnerAreNotOverwritten) {
+  auto image = Lettered();
+  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kFree,
+               std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
+  Proposal proposal(*image);
+  proposal.Fill(kFree, 'x');
+  proposal.Fill(kFree + 1, 'x');
+  EXPECT_EQ(proposal.FailuresOf(Kind::kEvidence),
+            "host cluster 8 (offset 0x8000), which nothing refers to but is "
+            "counted, would be overwritten\n");
+}
+
+TEST(ProofTest, NewDamageFails) {
+  auto image = Lettered();
+  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kFree,
+               std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
+  Proposal proposal(*image);
+  proposal.SetCount(kFree, 0);
+  EXPECT_TRUE(proposal.Run().ok);
+  // As many leaks as before, but another.
+  proposal.SetCount(kFree + 1, 1);
+  EXPECT_EQ(proposal.FailuresOf(Kind::kNewProblem),
+            "new damage (cluster-leaked): host cluster 9 (offset 0x9000): "
+            "refcount is 1, but nothing refers to it\n");
+}
+
+TEST(ProofTest, DamageBehindAMendedEntryIsNotNew) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(kL2) + 512);
+  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL1),
+                     proposal.OffsetOf(kL2) | kCopiedFlag);
+  const ProofResult result = proposal.Run();
+  EXPECT_TRUE(result.ok) << result.failures.front().message;
+}
+
+TEST(ProofTest, TheHeaderMayNotChangeWhatIsRead) {
+  auto image = Lettered();
+  const auto with = [&](const auto& change) {
+    Proposal proposal(*image);
+    Header header = image->header;
+    change(header);
+    EXPECT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+    return proposal.GuestFailures();
+  };
+  EXPECT_EQ(with([](Header& header) { header.size += 512; }),
+            "the virtual size would change\n");
+  EXPECT_EQ(with([](Header& header) { header.crypt_method = kCryptAes; }),
+            "the encryption method would change\n");
+  EXPECT_EQ(with([](Header& header) { header.cluster_bits = 13; }),
+            "the layout of the image would change\n");
+  EXPECT_EQ(with([](Header& header) { header.refcount_order = 3; }), "");
+}
+
+TEST(ProofTest, BadSectorsExcuseNothingBesideThem) {
+  auto image = Lettered();
+  FaultyFile faulty(image->file());
+  faulty.FailReadsIn({image->OffsetOf(kData), 512});
+  for (const bool whole : {true, false}) {
+    Proposal proposal(faulty, *image);
+    proposal.Fill(kFree, whole ? 'a' : 'x');
+    proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+    EXPECT_EQ(proposal.GuestFailures().empty(), whole);
+  }
+}
+
+TEST(ProofTest, ACancelledProofIsNone) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.Fill(kFree, 'x');
+  const std::atomic<bool> cancel = true;
+  const ProofResult result = proposal.Run({.cancel = &cancel});
+  EXPECT_FALSE(result.ok);
+  EXPECT_TRUE(result.cancelled);
+}
+
+TEST(ProofTest, ListsNoMoreThanAskedFor) {
+  auto image = Lettered();
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
+  proposal.WriteBe64(proposal.OffsetOf(kL2) + 16, 0);
+  const ProofResult result = proposal.Run({.max_failures = 1});
+  EXPECT_EQ(result.failures.size(), 1u);
+  EXPECT_GE(result.failures_omitted, 1u);
+  EXPECT_FALSE(result.ok);
+}
+
+}  // namespace
+}  // namespace qcow2::repair
