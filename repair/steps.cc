@@ -2,6 +2,8 @@
 
 #include "repair/copied_step.h"
 #include "repair/header_bits_step.h"
+#include "repair/l1_entry_step.h"
+#include "repair/l2_entry_step.h"
 #include "repair/refcount_step.h"
 #include "repair/refcount_structure_step.h"
 
@@ -12,6 +14,8 @@ namespace {
 // the tables are, what they say, whose clusters are whose, and only then how
 // often each is referred to.
 constexpr Step kAllSteps[] = {
+    {"L1 entries", MendL1Entries},
+    {"L2 entries", MendL2Entries},
     {"refcount structures", MendRefcountStructures},
     {"refcounts", MendRefcounts},
     {"COPIED flags", MendCopiedFlags},

@@ -1,0 +1,288 @@
+#include "repair/l1_entry_step.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/finding.h"
+#include "checker/l2_tables.h"
+#include "engine/format/l1_entry.h"
+#include "engine/status_macros.h"
+#include "repair/entry_claims.h"
+#include "repair/orphan_clusters.h"
+#include "repair/stored_refcounts.h"
+#include "repair/table_users.h"
+#include "repair/view_edit.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::Finding;
+using checker::L1Table;
+using checker::L2Table;
+using checker::Problem;
+using checker::RepairAction;
+using checker::Structure;
+
+// Damaged entries mended at a time; more take more rounds.
+constexpr size_t kMaxSuspects = size_t{1} << 16;
+// Told apart from the places that entries lay claim to.
+constexpr uint64_t kDeparture = uint64_t{1} << 62;
+
+constexpr char kOrphanReason[] = "the entry names its L2 table again";
+constexpr char kPastEndReason[] =
+    "the L2 table is past the end of the file: reads as if nothing had been "
+    "written, as it does now";
+constexpr char kClearedReason[] =
+    "the L2 table cannot be found: reads as if nothing had been written";
+
+std::string Hex(uint64_t value) { return absl::StrCat("0x", absl::Hex(value)); }
+
+// An entry that something may be wrong with.
+struct Suspect {
+  uint32_t table = 0;  // index into ImageModel::l1_tables
+  uint64_t index = 0;
+  L1Entry entry;
+  std::vector<L1Entry> explanations;
+};
+
+// What an entry becomes.
+struct L1Mending {
+  L1Entry after;
+  RepairAction action = RepairAction::kMendEntry;
+  std::optional<GuestChange::Kind> guest;
+  std::string_view reason;
+};
+
+class L1EntryStep {
+ public:
+  explicit L1EntryStep(RepairContext& context)
+      : context_(context),
+        model_(context.graph.model),
+        geometry_(*context.graph.model.geometry),
+        orphans_(context.graph, context.report, context.view) {}
+
+  absl::StatusOr<bool> Run();
+
+ private:
+  bool IsWorthwhile() const;
+  bool IsUnaligned(L1Entry entry) const {
+    return !geometry_.IsAligned(entry.l2_offset().value());
+  }
+  bool IsPastEnd(L1Entry entry) const {
+    return entry.has_l2_table() &&
+           model_.ReachesPastEnd(entry.l2_offset().value(),
+                                 geometry_.cluster_size());
+  }
+  // A sound entry whose L2 table is counted less often than it is named.
+  bool IsMisdirected(L1Entry entry);
+  bool HasOneOwner(uint64_t offset) const;
+  void Consider(uint32_t table, uint64_t index, L1Entry entry);
+  std::vector<L1Entry> Explanations(L1Entry entry);
+  std::optional<L1Mending> Mend(const Suspect& suspect);
+  absl::Status Apply(const Suspect& suspect, const L1Mending& mending);
+  Problem ProblemOf(L1Entry entry) const;
+  std::string Before(L1Entry entry) const;
+  static std::string After(const L1Mending& mending);
+
+  RepairContext& context_;
+  const checker::ImageModel& model_;
+  const Geometry& geometry_;
+  OrphanClusters orphans_;
+  EntryClaims claims_;
+  std::vector<Suspect> suspects_;
+};
+
+bool L1EntryStep::IsWorthwhile() const {
+  const auto& problems = context_.report.problems;
+  return std::any_of(problems.begin(), problems.end(),
+                     [](const Finding& finding) {
+                       return finding.problem == Problem::kL1EntryUnaligned ||
+                              finding.problem == Problem::kL1EntryReserved ||
+                              finding.problem == Problem::kL1EntryPastEnd ||
+                              finding.problem == Problem::kL1EntryNoOffset ||
+                              finding.problem == Problem::kRefcountTooLow;
+                     });
+}
+
+bool L1EntryStep::HasOneOwner(uint64_t offset) const {
+  const uint64_t cluster = offset >> geometry_.cluster_bits();
+  return (context_.graph.map->At(cluster).flags & checker::kReferenceOverlap) ==
+         0;
+}
+
+bool L1EntryStep::IsMisdirected(L1Entry entry) {
+  return orphans_.any() && entry.has_l2_table() &&
+         orphans_.Shortage(entry.l2_offset().value() >>
+                           geometry_.cluster_bits()) > 0;
+}
+
+std::vector<L1Entry> L1EntryStep::Explanations(L1Entry entry) {
+  std::vector<L1Entry> found;
+  if (IsUnaligned(entry)) {
+    const uint64_t low = geometry_.cluster_size() - 1;
+    const L1Entry aligned(entry.raw() & ~(kL1ReservedMask | low));
+    if (orphans_.IsOrphanL2Table(aligned.l2_offset().value())) {
+      found.push_back(aligned);
+    }
+    return found;
+  }
+  if (!orphans_.any() || entry.reserved_bits() != 0) return found;
+  for (uint32_t bit = geometry_.cluster_bits(); bit < 56; ++bit) {
+    const L1Entry flipped(entry.raw() ^ uint64_t{1} << bit);
+    if (flipped.l2_offset().value() < model_.file_size_bytes &&
+        orphans_.IsOrphanL2Table(flipped.l2_offset().value())) {
+      found.push_back(flipped);
+    }
+  }
+  return found;
+}
+
+void L1EntryStep::Consider(uint32_t table, uint64_t index, L1Entry entry) {
+  const bool damaged = entry.reserved_bits() != 0 || !entry.has_l2_table() ||
+                       IsUnaligned(entry) || IsPastEnd(entry);
+  if (!damaged && !IsMisdirected(entry)) return;
+  Suspect suspect{table, index, entry, Explanations(entry)};
+  for (const L1Entry explanation : suspect.explanations) {
+    claims_.Add(explanation.l2_offset().value());
+  }
+  if (!damaged && suspect.explanations.empty()) return;
+  if (!damaged) claims_.Add(entry.l2_offset().value() | kDeparture);
+  const L1Table& l1_table = model_.l1_tables[table];
+  if (suspects_.size() < kMaxSuspects &&
+      HasOneOwner(l1_table.offset_bytes + index * kL1EntrySize)) {
+    suspects_.push_back(std::move(suspect));
+  }
+}
+
+std::optional<L1Mending> L1EntryStep::Mend(const Suspect& suspect) {
+  const L1Entry entry = suspect.entry;
+  const bool unaligned = IsUnaligned(entry);
+  const bool past_end = IsPastEnd(entry);
+  const bool damaged = entry.reserved_bits() != 0 || !entry.has_l2_table() ||
+                       unaligned || past_end;
+  if (suspect.explanations.size() == 1) {
+    const L1Entry explanation = suspect.explanations.front();
+    if (claims_.IsSole(explanation.l2_offset().value()) &&
+        (damaged || claims_.IsSole(entry.l2_offset().value() | kDeparture))) {
+      return L1Mending{explanation, RepairAction::kMendEntry,
+                       GuestChange::Kind::kRecovered, kOrphanReason};
+    }
+  }
+  const bool salvage = context_.options.mode == Mode::kSalvage;
+  const bool ambiguous = !suspect.explanations.empty();
+  if (!damaged || (ambiguous && !salvage)) return std::nullopt;
+  if (unaligned) {
+    if (!salvage) return std::nullopt;
+    return L1Mending{L1Entry(), RepairAction::kZeroEntry,
+                     GuestChange::Kind::kLost, kClearedReason};
+  }
+  if (past_end) {
+    return L1Mending{L1Entry(), RepairAction::kZeroEntry,
+                     GuestChange::Kind::kLost, kPastEndReason};
+  }
+  // Readers look at the offset only.
+  const L1Entry clean = entry.has_l2_table()
+                            ? L1Entry(entry.raw() & ~kL1ReservedMask)
+                            : L1Entry();
+  return L1Mending{clean, RepairAction::kClearEntryBits, std::nullopt, {}};
+}
+
+Problem L1EntryStep::ProblemOf(L1Entry entry) const {
+  if (IsUnaligned(entry)) return Problem::kL1EntryUnaligned;
+  if (IsPastEnd(entry)) return Problem::kL1EntryPastEnd;
+  if (entry.reserved_bits() != 0) return Problem::kL1EntryReserved;
+  return entry.has_l2_table() ? Problem::kRefcountTooLow
+                              : Problem::kL1EntryNoOffset;
+}
+
+std::string L1EntryStep::Before(L1Entry entry) const {
+  const std::string offset = Hex(entry.l2_offset().value());
+  switch (ProblemOf(entry)) {
+    case Problem::kL1EntryUnaligned:
+      return absl::StrCat("names an L2 table at ", offset,
+                          ", which is not cluster aligned");
+    case Problem::kL1EntryPastEnd:
+      return absl::StrCat("names an L2 table at ", offset,
+                          ", past the end of the file");
+    case Problem::kL1EntryReserved:
+      return absl::StrCat("is ", Hex(entry.raw()), ": reserved bits are set");
+    case Problem::kL1EntryNoOffset:
+      return absl::StrCat("is ", Hex(entry.raw()),
+                          ": COPIED is set, but no L2 table is named");
+    default:
+      return absl::StrCat("names an L2 table at ", offset,
+                          ", which is not counted for it");
+  }
+}
+
+std::string L1EntryStep::After(const L1Mending& mending) {
+  switch (mending.action) {
+    case RepairAction::kMendEntry:
+      return absl::StrCat(
+          "names the L2 table at ", Hex(mending.after.l2_offset().value()),
+          ", which is counted, reached by too few entries, and the only one "
+          "that explains this entry");
+    case RepairAction::kClearEntryBits:
+      return absl::StrCat("is ", Hex(mending.after.raw()),
+                          ": the bits that must be zero are cleared");
+    default:
+      return "is empty: reads as if nothing had been written; the L2 table is "
+             "gone";
+  }
+}
+
+absl::Status L1EntryStep::Apply(const Suspect& suspect,
+                                const L1Mending& mending) {
+  const L1Table& table = model_.l1_tables[suspect.table];
+  RETURN_IF_ERROR(WriteL1Entry(context_.view, table.offset_bytes, suspect.index,
+                               mending.after));
+  Finding finding;
+  finding.location.structure =
+      table.active ? Structure::kActiveL1 : Structure::kSnapshotL1;
+  finding.location.table_offset = table.offset_bytes;
+  finding.location.index = suspect.index;
+  finding.location.snapshot = table.snapshot_name;
+  context_.plan.Add({ProblemOf(suspect.entry), mending.action,
+                     checker::DescribeWhere(finding), Before(suspect.entry),
+                     After(mending), 1});
+  if (!mending.guest.has_value()) return absl::OkStatus();
+  L2Table window;
+  window.l1_table = suspect.table;
+  window.l1_index = static_cast<uint32_t>(suspect.index);
+  context_.plan.AddGuestChange(
+      {checker::GuestRangeOf(model_, window, 0, geometry_.l2_entries()),
+       *mending.guest, std::string(mending.reason)});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> L1EntryStep::Run() {
+  if (!IsWorthwhile()) return false;
+  ForEachL1Entry(model_, context_.view,
+                 [this](uint32_t table, uint64_t index, L1Entry entry) {
+                   Consider(table, index, entry);
+                 });
+  bool changed = false;
+  for (const Suspect& suspect : suspects_) {
+    const std::optional<L1Mending> mending = Mend(suspect);
+    if (!mending.has_value()) continue;
+    RETURN_IF_ERROR(Apply(suspect, *mending));
+    changed = true;
+  }
+  return changed;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> MendL1Entries(RepairContext& context) {
+  if (!context.graph.model.geometry.has_value() ||
+      context.graph.map == nullptr) {
+    return false;
+  }
+  return L1EntryStep(context).Run();
+}
+
+}  // namespace qcow2::repair

@@ -1,0 +1,108 @@
+#include "repair/orphan_clusters.h"
+
+#include <algorithm>
+
+#include "checker/l2_shape.h"
+#include "checker/l2_tables.h"
+#include "engine/format/l2_entry.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::Finding;
+using checker::Problem;
+using checker::ReferenceCell;
+
+// Answers about shapes that are remembered, and clusters read for them.
+constexpr size_t kMaxShapes = 65536;
+
+bool AnyCountIsTooHigh(const checker::CheckReport& report) {
+  return std::any_of(report.problems.begin(), report.problems.end(),
+                     [](const Finding& finding) {
+                       return finding.problem == Problem::kClusterLeaked ||
+                              finding.problem == Problem::kRefcountTooHigh;
+                     });
+}
+
+}  // namespace
+
+OrphanClusters::OrphanClusters(const checker::Graph& graph,
+                               const checker::CheckReport& report,
+                               const File& view)
+    : graph_(graph),
+      view_(view),
+      rules_(checker::ScanRulesOf(graph.model)),
+      stored_(graph, view),
+      any_(!graph.model.refcounts_unknown &&
+           // An entry that names an orphan of its own hides it from the counts.
+           (AnyCountIsTooHigh(report) || report.problems_omitted > 0)) {}
+
+uint64_t OrphanClusters::Excess(uint64_t cluster, uint64_t own_references) {
+  if (cluster == 0 || cluster >= graph_.model.FileClusters()) return 0;
+  const ReferenceCell cell = graph_.map->At(cluster);
+  if ((cell.flags & checker::kReferenceMetadata) != 0) return 0;
+  const uint64_t others = cell.count - std::min(cell.count, own_references);
+  const std::optional<uint64_t> stored = stored_.At(cluster);
+  if (!stored.has_value() || *stored <= others) return 0;
+  return *stored - others;
+}
+
+uint64_t OrphanClusters::Shortage(uint64_t cluster) {
+  const uint64_t reached = graph_.map->At(cluster).count;
+  if (reached == 0) return 0;
+  const std::optional<uint64_t> stored = stored_.At(cluster);
+  if (!stored.has_value() || *stored >= reached) return 0;
+  return reached - *stored;
+}
+
+bool OrphanClusters::IsTableInUse(uint64_t offset) const {
+  const auto found =
+      std::lower_bound(graph_.l2_tables.begin(), graph_.l2_tables.end(), offset,
+                       [](const checker::L2Table& table, uint64_t wanted) {
+                         return table.offset_bytes < wanted;
+                       });
+  return found != graph_.l2_tables.end() && found->offset_bytes == offset;
+}
+
+bool OrphanClusters::IsShapedLikeOrphanTable(uint64_t cluster) {
+  const Geometry& geometry = *graph_.model.geometry;
+  bytes_.resize(geometry.cluster_size());
+  if (!ReadZeroFilled(view_, cluster << geometry.cluster_bits(), bytes_).ok() ||
+      checker::ShapeOf(bytes_, geometry, rules_, nullptr) !=
+          checker::TableShape::kL2Table) {
+    return false;
+  }
+  if (graph_.model.external_data_file) return true;
+  bool names_any = false;
+  for (uint64_t at = 0; at < bytes_.size(); at += geometry.l2_entry_size()) {
+    const L2Entry entry = L2Entry::Decode(&bytes_[at], geometry);
+    const uint64_t offset = entry.is_compressed()
+                                ? entry.compressed(geometry).offset.value()
+                                : entry.host_offset().value();
+    if (offset == 0) continue;
+    names_any = true;
+    if (Excess(offset >> geometry.cluster_bits()) > 0) return true;
+  }
+  return !names_any;
+}
+
+bool OrphanClusters::IsOrphanL2Table(uint64_t offset) {
+  const uint64_t cluster = offset >> graph_.model.geometry->cluster_bits();
+  if (!any_ || cluster == 0 || cluster >= graph_.model.FileClusters()) {
+    return false;
+  }
+  const ReferenceCell cell = graph_.map->At(cluster);
+  if (cell.count > 0) {
+    const std::optional<uint64_t> stored = stored_.At(cluster);
+    return stored.has_value() && *stored > cell.count &&
+           (cell.flags & checker::kReferenceOverlap) == 0 &&
+           IsTableInUse(offset);
+  }
+  if (Excess(cluster) == 0) return false;
+  const auto known = shapes_.find(cluster);
+  if (known != shapes_.end()) return known->second;
+  if (shapes_.size() >= kMaxShapes) return false;
+  return shapes_[cluster] = IsShapedLikeOrphanTable(cluster);
+}
+
+}  // namespace qcow2::repair
