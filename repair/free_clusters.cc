@@ -13,6 +13,12 @@ namespace {
 // So many free runs are kept; a plan needs few.
 constexpr size_t kMaxRuns = 4096;
 
+bool ReachesPast(const checker::MetadataRegion& region, uint64_t end) {
+  if (region.length_bytes == 0) return false;
+  return region.length_bytes > end ||
+         region.offset_bytes > end - region.length_bytes;
+}
+
 }  // namespace
 
 void FreeClusters::AddRun(uint64_t first_cluster, uint64_t clusters) {
@@ -74,6 +80,16 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
     return absl::ResourceExhaustedError(absl::StrCat(
         view.name(), ": no ", clusters, " consecutive free clusters of ",
         geometry.cluster_size(), " bytes, and it cannot become longer"));
+  }
+  // New clusters would be part of a table that claims to go on there.
+  for (const checker::MetadataRegion& region : graph.model.regions) {
+    if (ReachesPast(region, geometry.ClustersFor(size)
+                                << geometry.cluster_bits())) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          view.name(), ": no room for ", clusters,
+          " new clusters: the metadata at 0x", absl::Hex(region.offset_bytes),
+          " claims to reach past the end of the file"));
+    }
   }
   const uint64_t offset = geometry.ClustersFor(size) << geometry.cluster_bits();
   RETURN_IF_ERROR(
