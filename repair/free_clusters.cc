@@ -97,11 +97,31 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
   return offset;
 }
 
+// What was free when the runs were found may have turned out to be in use: an
+// entry was mended that names it.
+void FreeClusters::SkipReferenced(const checker::Graph& graph,
+                                  uint64_t clusters, Run& run) {
+  bool skipped = true;
+  while (skipped && run.clusters >= clusters) {
+    const uint64_t begin = run.first_cluster;
+    uint64_t skip = 0;
+    graph.map->ForEachRun(begin, begin + clusters,
+                          [&](uint64_t first, uint64_t count,
+                              const checker::ReferenceCell& cell) {
+                            if (cell.count != 0) skip = first + count - begin;
+                          });
+    run.first_cluster += skip;
+    run.clusters -= skip;
+    skipped = skip != 0;
+  }
+}
+
 absl::StatusOr<uint64_t> FreeClusters::Allocate(const checker::Graph& graph,
                                                 uint64_t clusters, File& view) {
   if (!found_) RETURN_IF_ERROR(FindFreeRuns(graph, view));
   for (size_t i = next_; i < runs_.size(); ++i) {
     Run& run = runs_[i];
+    SkipReferenced(graph, clusters, run);
     if (run.clusters < clusters) continue;
     const uint64_t cluster = run.first_cluster;
     run.first_cluster += clusters;

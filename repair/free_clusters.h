@@ -41,6 +41,10 @@ class FreeClusters {
   absl::Status AddFreeRunsOf(const checker::Graph& graph, const File& view,
                              const checker::RefcountBlock& block);
   void AddRun(uint64_t first_cluster, uint64_t clusters);
+  // Makes the run begin with so many clusters that are not in use by now, or
+  // end up shorter than that.
+  static void SkipReferenced(const checker::Graph& graph, uint64_t clusters,
+                             Run& run);
   absl::StatusOr<uint64_t> Grow(const checker::Graph& graph, uint64_t clusters,
                                 File& view);
 

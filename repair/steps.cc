@@ -1,11 +1,15 @@
 #include "repair/steps.h"
 
+#include "repair/bitmap_step.h"
 #include "repair/copied_step.h"
+#include "repair/extension_step.h"
 #include "repair/header_bits_step.h"
+#include "repair/header_step.h"
 #include "repair/l1_entry_step.h"
 #include "repair/l2_entry_step.h"
 #include "repair/refcount_step.h"
 #include "repair/refcount_structure_step.h"
+#include "repair/snapshot_step.h"
 
 namespace qcow2::repair {
 namespace {
@@ -14,6 +18,10 @@ namespace {
 // the tables are, what they say, whose clusters are whose, and only then how
 // often each is referred to.
 constexpr Step kAllSteps[] = {
+    {"header", MendHeaderFields},
+    {"header extensions", MendHeaderExtensions},
+    {"snapshot table", MendSnapshotTable},
+    {"bitmaps", MendBitmaps},
     {"L1 entries", MendL1Entries},
     {"L2 entries", MendL2Entries},
     {"refcount structures", MendRefcountStructures},

@@ -1,0 +1,86 @@
+// What the steps that mend the header, its extensions, the snapshot table and
+// the bitmaps have in common: findings looked up, fields of the header written,
+// tables put where there is room for them.
+//
+// Writes to the view it is given and nowhere else.
+#ifndef REPAIR_METADATA_EDIT_H_
+#define REPAIR_METADATA_EDIT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "checker/finding.h"
+#include "checker/graph.h"
+#include "checker/report.h"
+#include "engine/storage/file.h"
+#include "repair/plan.h"
+#include "repair/repair_context.h"
+#include "repair/stored_refcounts.h"
+
+namespace qcow2::repair {
+
+// Where fields of the header stand, in bytes from the start of the image.
+inline constexpr uint64_t kBackingFileOffsetAt = 8;
+inline constexpr uint64_t kCryptMethodAt = 32;
+inline constexpr uint64_t kL1SizeAt = 36;
+inline constexpr uint64_t kRefcountTableClustersAt = 56;
+inline constexpr uint64_t kSnapshotCountAt = 60;
+inline constexpr uint64_t kSnapshotsOffsetAt = 64;
+inline constexpr uint64_t kIncompatibleFeaturesAt = 72;
+inline constexpr uint64_t kAutoclearFeaturesAt = 88;
+inline constexpr uint64_t kHeaderLengthAt = 100;
+inline constexpr uint64_t kCompressionTypeAt = 104;
+inline constexpr uint64_t kPaddingAt = 105;
+
+// The first finding of `problem`, whatever its severity, or null.
+const checker::Finding* FindingOf(const checker::CheckReport& report,
+                                  checker::Problem problem);
+
+absl::Status WriteBe32(File& view, uint64_t offset, uint32_t value);
+absl::Status WriteBe64(File& view, uint64_t offset, uint64_t value);
+
+// `value` as people read offsets: "0x1200".
+std::string HexText(uint64_t value);
+
+// An edit of one thing, with the action of the problem's row.
+Edit EditFor(checker::Problem problem, std::string where, std::string before,
+             std::string after);
+
+// Whether all clusters that [offset, offset + length) touches lie inside the
+// file and have exactly one owner, so that writing there concerns nobody else.
+// `graph` has a map.
+bool HasSoleOwner(const checker::Graph& graph, uint64_t offset,
+                  uint64_t length);
+
+// Whether the cluster is counted, but nothing refers to it.
+bool IsOrphan(const checker::Graph& graph, StoredRefcounts& stored,
+              uint64_t cluster);
+
+// Whether an L1 table of `entries` entries at `offset`, cluster aligned, may
+// really have `wanted` of them: the clusters it would go on into are counted
+// but belong to nobody, and what stands there is zeros or names clusters that
+// are counted and are L2 tables or belong to nobody.
+bool L1TableGoesOn(const checker::Graph& graph, const File& view,
+                   uint64_t offset, uint64_t entries, uint64_t wanted);
+
+// Whether any of the entries [first, end) of the L1 table at `offset` is not
+// zero. What cannot be read counts as such.
+bool HasL1Entries(const File& view, uint64_t offset, uint64_t first,
+                  uint64_t end);
+
+// Writes `table` over the old one, which lies at `old_offset` and fills
+// `old_length` bytes, if its clusters have room for it and no second owner;
+// else into free clusters. Returns where it is now. What is left over of the
+// last cluster becomes zeros.
+absl::StatusOr<uint64_t> PlaceTable(RepairContext& context, uint64_t old_offset,
+                                    uint64_t old_length,
+                                    std::span<const std::byte> table);
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_METADATA_EDIT_H_
