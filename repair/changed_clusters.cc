@@ -87,6 +87,9 @@ class ChangeFinder {
   void VisitRun(uint64_t first, uint64_t count, const ReferenceCell& cell);
   bool BytesDiffer(uint64_t cluster);
   void JudgeUnreferenced(uint64_t cluster);
+  // Whether the cluster is an L2 table of the planned image: one that was lost
+  // may be mended once it is found.
+  bool IsTableAgain(uint64_t cluster) const;
 
   const File& image_;
   const OverlayFile& view_;
@@ -131,9 +134,21 @@ bool ChangeFinder::BytesDiffer(uint64_t cluster) {
          buffer_before_ != buffer_after_;
 }
 
+bool ChangeFinder::IsTableAgain(uint64_t cluster) const {
+  const uint64_t offset = cluster << before_.model.geometry->cluster_bits();
+  const auto table =
+      std::lower_bound(after_.l2_tables.begin(), after_.l2_tables.end(), offset,
+                       [](const checker::L2Table& candidate, uint64_t wanted) {
+                         return candidate.offset_bytes < wanted;
+                       });
+  return table != after_.l2_tables.end() && table->offset_bytes == offset;
+}
+
 void ChangeFinder::JudgeUnreferenced(uint64_t cluster) {
   const std::optional<uint64_t> stored = stored_.At(cluster);
-  if (stored == uint64_t{0} || !BytesDiffer(cluster)) return;
+  if (stored == uint64_t{0} || !BytesDiffer(cluster) || IsTableAgain(cluster)) {
+    return;
+  }
   log_.Fail(ProofFailure::Kind::kEvidence,
             absl::StrFormat(
                 "host cluster %u (offset %#x), which nothing "

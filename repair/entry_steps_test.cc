@@ -14,6 +14,7 @@
 #include "engine/storage/overlay_file.h"
 #include "gtest/gtest.h"
 #include "repair/planner.h"
+#include "repair/proof.h"
 
 namespace qcow2::repair {
 namespace {
@@ -44,7 +45,14 @@ Planned PlanFor(const File& image, Mode mode = Mode::kAll) {
   absl::StatusOr<PlannedRepair> repair =
       PlanRepair(image, "image", *planned.view, options);
   EXPECT_TRUE(repair.ok()) << repair.status();
-  if (repair.ok()) planned.repair = *std::move(repair);
+  if (!repair.ok()) return planned;
+  planned.repair = *std::move(repair);
+  // Whatever is mended, the plan names what reads otherwise.
+  const ProofResult proof = Prove(image, *planned.view, planned.repair);
+  EXPECT_TRUE(proof.ok);
+  for (const ProofFailure& failure : proof.failures) {
+    ADD_FAILURE() << failure.message;
+  }
   return planned;
 }
 
@@ -306,6 +314,54 @@ TEST(EntryStepsTest, EntriesThatShareAClusterAreLeftIfBothMayBeWrong) {
   const Planned planned = PlanFor(image.file());
   EXPECT_EQ(L2At(image, planned, 1) & kL2OffsetMask, image.OffsetOf(kData + 2));
   EXPECT_EQ(Changes(planned), Texts{});
+}
+
+TEST(EntryStepsTest, OfTwoEntriesThatShareAClusterTheOneOutOfLineIsMended) {
+  TestImage image;
+  // Entry 40 was 6, in line with entry 39; entry 2 is in line as it is.
+  image.header.size = 41 * image.cluster_size();
+  SetL2(image, 0, 0);
+  SetL2(image, 39, DataEntry(image, 0));
+  SetL2(image, 1, image.OffsetOf(8) | kCopiedFlag);
+  SetL2(image, 2, image.OffsetOf(9) | kCopiedFlag);
+  SetL2(image, 40, image.OffsetOf(9) | kCopiedFlag);
+  SetCount(image, 7, 0);
+  SetCount(image, 8, 1);
+  SetCount(image, 9, 1);
+  SetCount(image, 6, 0);
+  SetL2(image, 39, image.OffsetOf(10) | kCopiedFlag);
+  SetCount(image, 5, 0);
+  SetCount(image, 10, 1);
+  SetCount(image, 11, 1);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 40), image.OffsetOf(11) | kCopiedFlag);
+  EXPECT_EQ(L2At(image, planned, 2), image.OffsetOf(9) | kCopiedFlag);
+  EXPECT_EQ(Changes(planned), Texts{"recovered 163840+4096"});
+  ExpectCleanAndDone(planned);
+}
+
+TEST(EntryStepsTest, L1EntryThatNamesGuestDataIsMendedToTheOrphanTable) {
+  TestImage image;
+  std::string text;
+  while (text.size() < 4096) text += "The quick brown fox jumps over it. ";
+  text.resize(4096);
+  image.WriteText(image.OffsetOf(kData), text);
+  const uint64_t entry = image.OffsetOf(kL2) | kCopiedFlag;
+  image.WriteBe64(image.OffsetOf(kL1), image.OffsetOf(kData) | kCopiedFlag);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL1)), entry);
+  ExpectCleanAndDone(planned);
+}
+
+TEST(EntryStepsTest, TableThatIsFoundIsMendedAsWell) {
+  TestImage image;
+  const uint64_t entry = image.OffsetOf(kL2) | kCopiedFlag;
+  image.WriteBe64(image.OffsetOf(kL1), entry ^ uint64_t{1} << 40);
+  SetL2(image, 1, DataEntry(image, 1) ^ uint64_t{1} << 41);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL1)), entry);
+  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
+  ExpectCleanAndDone(planned);
 }
 
 TEST(EntryStepsTest, EntryThatLostItsOnlyBitIsMended) {

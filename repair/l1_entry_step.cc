@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "checker/finding.h"
 #include "checker/l2_tables.h"
@@ -41,6 +42,13 @@ constexpr char kClearedReason[] =
 
 std::string Hex(uint64_t value) { return absl::StrCat("0x", absl::Hex(value)); }
 
+// Whether a sound entry names a cluster that is no L2 table.
+bool HoldsSomethingElse(const Finding& finding) {
+  return (finding.problem == Problem::kL2TableIsGuestData ||
+          finding.problem == Problem::kL2TableIsRefcountBlock) &&
+         finding.host.has_value();
+}
+
 // An entry that something may be wrong with.
 struct Suspect {
   uint32_t table = 0;  // index into ImageModel::l1_tables
@@ -63,7 +71,13 @@ class L1EntryStep {
       : context_(context),
         model_(context.graph.model),
         geometry_(*context.graph.model.geometry),
-        orphans_(context.graph, context.report, context.view) {}
+        orphans_(context.graph, context.report, context.view) {
+    for (const Finding& finding : context.report.problems) {
+      if (HoldsSomethingElse(finding)) {
+        no_tables_.insert(finding.host->offset_bytes);
+      }
+    }
+  }
 
   absl::StatusOr<bool> Run();
 
@@ -77,7 +91,8 @@ class L1EntryStep {
            model_.ReachesPastEnd(entry.l2_offset().value(),
                                  geometry_.cluster_size());
   }
-  // A sound entry whose L2 table is counted less often than it is named.
+  // A sound entry whose L2 table is counted less often than it is named, or
+  // does not look like one.
   bool IsMisdirected(L1Entry entry);
   bool HasOneOwner(uint64_t offset) const;
   void Consider(uint32_t table, uint64_t index, L1Entry entry);
@@ -92,6 +107,8 @@ class L1EntryStep {
   const checker::ImageModel& model_;
   const Geometry& geometry_;
   OrphanClusters orphans_;
+  // Offsets of what L1 entries name, but is no L2 table.
+  absl::flat_hash_set<uint64_t> no_tables_;
   EntryClaims claims_;
   std::vector<Suspect> suspects_;
 };
@@ -104,7 +121,8 @@ bool L1EntryStep::IsWorthwhile() const {
                               finding.problem == Problem::kL1EntryReserved ||
                               finding.problem == Problem::kL1EntryPastEnd ||
                               finding.problem == Problem::kL1EntryNoOffset ||
-                              finding.problem == Problem::kRefcountTooLow;
+                              finding.problem == Problem::kRefcountTooLow ||
+                              HoldsSomethingElse(finding);
                      });
 }
 
@@ -115,9 +133,10 @@ bool L1EntryStep::HasOneOwner(uint64_t offset) const {
 }
 
 bool L1EntryStep::IsMisdirected(L1Entry entry) {
+  const uint64_t offset = entry.l2_offset().value();
   return orphans_.any() && entry.has_l2_table() &&
-         orphans_.Shortage(entry.l2_offset().value() >>
-                           geometry_.cluster_bits()) > 0;
+         (no_tables_.contains(offset) ||
+          orphans_.Shortage(offset >> geometry_.cluster_bits()) > 0);
 }
 
 std::vector<L1Entry> L1EntryStep::Explanations(L1Entry entry) {
@@ -130,9 +149,14 @@ std::vector<L1Entry> L1EntryStep::Explanations(L1Entry entry) {
     }
     return found;
   }
-  if (!orphans_.any() || entry.reserved_bits() != 0) return found;
+  // Reserved bits that happen to be set take nothing from a place that is found
+  // to hold a lost table.
+  const L1Entry clean(entry.raw() & ~kL1ReservedMask);
+  const bool lost =
+      IsPastEnd(entry) || !entry.has_l2_table() || entry.reserved_bits() == 0;
+  if (!orphans_.any() || !lost) return found;
   for (uint32_t bit = geometry_.cluster_bits(); bit < 56; ++bit) {
-    const L1Entry flipped(entry.raw() ^ uint64_t{1} << bit);
+    const L1Entry flipped(clean.raw() ^ uint64_t{1} << bit);
     if (flipped.l2_offset().value() < model_.file_size_bytes &&
         orphans_.IsOrphanL2Table(flipped.l2_offset().value())) {
       found.push_back(flipped);
@@ -215,7 +239,7 @@ std::string L1EntryStep::Before(L1Entry entry) const {
                           ": COPIED is set, but no L2 table is named");
     default:
       return absl::StrCat("names an L2 table at ", offset,
-                          ", which is not counted for it");
+                          ", which is not counted for it or is none");
   }
 }
 

@@ -149,8 +149,19 @@ void L2EntryMender::AddFlips(const L2Table& table, L2Entry entry, bool exact,
   }
 }
 
+bool L2EntryMender::Fits(L2Entry entry, const Neighbours& neighbours) const {
+  const uint64_t size = geometry_.cluster_size();
+  const uint64_t offset = entry.host_offset().value();
+  const L2Entry previous = neighbours.previous;
+  const L2Entry next = neighbours.next;
+  return (!previous.is_compressed() && previous.host_offset().value() != 0 &&
+          previous.host_offset().value() + size == offset) ||
+         (!next.is_compressed() && next.host_offset().value() == offset + size);
+}
+
 void L2EntryMender::ExplainStandard(const L2Table& table, L2Entry entry,
                                     const Diagnosis& diagnosis,
+                                    const Neighbours& neighbours,
                                     std::vector<L2Entry>& found) {
   if (diagnosis.issues & kL2OffsetUnaligned) {
     const L2Entry clean = WithoutReservedBits(entry);
@@ -169,6 +180,12 @@ void L2EntryMender::ExplainStandard(const L2Table& table, L2Entry entry,
         diagnosis.misdirected &&
         (cluster == 0 || orphans_.Shortage(cluster) == table.references);
     if (lost || counts_tell) AddFlips(table, entry, !lost, found);
+    // All entries that name a cluster too many could have named the same
+    // orphan: those that are in line with their neighbours did not.
+    if (!lost && Fits(entry, neighbours)) {
+      std::erase_if(found,
+                    [&](L2Entry other) { return !Fits(other, neighbours); });
+    }
   }
   if ((diagnosis.issues != 0 || diagnosis.past_end) && entry.bitmap() == 0 &&
       !entry.copied()) {
@@ -195,7 +212,9 @@ void L2EntryMender::ExplainCompressed(const L2Table& table, L2Entry entry,
       IsOrphan(table, entry, offset, false)) {
     found.push_back(standard);
   }
-  if (!orphans_.any() || (diagnosis.issues & kCompressedBitsToClear) != 0) {
+  // Data is often next to where it is looked for, in a cluster that is counted
+  // for it anyway.
+  if ((diagnosis.issues & kCompressedBitsToClear) != 0) {
     return;
   }
   for (uint32_t bit = 0; bit < geometry_.compressed_offset_bits(); ++bit) {
@@ -207,7 +226,8 @@ void L2EntryMender::ExplainCompressed(const L2Table& table, L2Entry entry,
 }
 
 std::vector<L2Entry> L2EntryMender::Explanations(const L2Table& table,
-                                                 L2Entry entry) {
+                                                 L2Entry entry,
+                                                 const Neighbours& neighbours) {
   std::vector<L2Entry> found;
   const Diagnosis diagnosis = Diagnose(entry);
   if (model_.external_data_file || model_.refcounts_unknown ||
@@ -218,7 +238,7 @@ std::vector<L2Entry> L2EntryMender::Explanations(const L2Table& table,
   if (entry.is_compressed()) {
     ExplainCompressed(table, entry, diagnosis, found);
   } else {
-    ExplainStandard(table, entry, diagnosis, found);
+    ExplainStandard(table, entry, diagnosis, neighbours, found);
   }
   return found;
 }
@@ -396,12 +416,14 @@ L2Mending L2EntryMender::Explained(L2Entry entry, L2Entry explanation,
 
 std::optional<L2Mending> L2EntryMender::Mend(const L2Table& table,
                                              L2Entry entry,
+                                             const Neighbours& neighbours,
                                              const EntryClaims& claims) {
   const Diagnosis diagnosis = Diagnose(entry);
   if (diagnosis.issues == 0 && !diagnosis.past_end && !diagnosis.misdirected) {
     return std::nullopt;
   }
-  const std::vector<L2Entry> explanations = Explanations(table, entry);
+  const std::vector<L2Entry> explanations =
+      Explanations(table, entry, neighbours);
   if (explanations.size() == 1 && claims.IsSole(PlaceOf(explanations[0]))) {
     const std::optional<uint64_t> departure = DepartureOf(entry);
     if (!departure.has_value() || claims.IsSole(*departure)) {

@@ -45,6 +45,12 @@ struct L2Mending {
   uint32_t lost = 0;
 };
 
+// The entries beside one in its table; zero where there is none.
+struct Neighbours {
+  L2Entry previous;
+  L2Entry next;
+};
+
 class L2EntryMender {
  public:
   // All must outlive the object. `misdirected`: clusters named more often than
@@ -67,11 +73,13 @@ class L2EntryMender {
   // The entries that `entry` of `table` may have been. Empty if it is in order
   // or nothing explains it.
   std::vector<L2Entry> Explanations(const checker::L2Table& table,
-                                    L2Entry entry);
+                                    L2Entry entry,
+                                    const Neighbours& neighbours);
 
   // What becomes of the entry; nothing if it is in order or stays. `claims`
   // hold the places of the explanations of all entries.
   std::optional<L2Mending> Mend(const checker::L2Table& table, L2Entry entry,
+                                const Neighbours& neighbours,
                                 const EntryClaims& claims);
 
   // The place an entry names, as EntryClaims know it.
@@ -99,12 +107,16 @@ class L2EntryMender {
   bool IsCompressedOrphan(const checker::L2Table& table, L2Entry entry,
                           const CompressedDescriptor& data);
   void ExplainStandard(const checker::L2Table& table, L2Entry entry,
-                       const Diagnosis& diagnosis, std::vector<L2Entry>& found);
+                       const Diagnosis& diagnosis, const Neighbours& neighbours,
+                       std::vector<L2Entry>& found);
   void ExplainCompressed(const checker::L2Table& table, L2Entry entry,
                          const Diagnosis& diagnosis,
                          std::vector<L2Entry>& found);
   void AddFlips(const checker::L2Table& table, L2Entry entry, bool exact,
                 std::vector<L2Entry>& found);
+  // Whether the cluster of `entry` adjoins that of a neighbour, as it does in
+  // data that was written in order.
+  bool Fits(L2Entry entry, const Neighbours& neighbours) const;
   L2Entry WithoutReservedBits(L2Entry entry) const;
 
   L2Mending Explained(L2Entry entry, L2Entry explanation,

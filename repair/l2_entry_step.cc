@@ -4,8 +4,11 @@
 #include <atomic>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "checker/l2_entry_judge.h"
 #include "checker/l2_scan.h"
 #include "checker/l2_shape.h"
 #include "checker/l2_tables.h"
@@ -37,8 +40,13 @@ constexpr uint64_t kMaxLeaksToScanFor = 4096;
 constexpr uint64_t kOverwrittenEntries = 4;
 // Guest ranges a plan may name.
 constexpr uint64_t kMaxGuestChanges = uint64_t{1} << 20;
+// Compressed data that damaged entries may lay claim to.
+constexpr size_t kMaxCompressedClaims = size_t{1} << 16;
 // With more bytes of tables than these, holes are not read.
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
+
+// An L1 index and an index into the L2 table: where in a disk an entry counts.
+using GuestPlace = std::pair<uint64_t, uint64_t>;
 
 bool IsAboutEntries(const Finding& finding) {
   switch (finding.problem) {
@@ -93,7 +101,8 @@ CountEvidence CountEvidenceOf(const RepairContext& context) {
   return evidence;
 }
 
-// Calls `visit(index, entry)` for the entries that something may be wrong with.
+// Calls `visit(index, entry, neighbours)` for the entries that something may be
+// wrong with.
 template <typename Visit>
 class SuspectScan {
  public:
@@ -107,17 +116,21 @@ class SuspectScan {
 
   void OnRun(const L2Run& run) {
     for (uint64_t i = 0; runs_too_ && i < run.entries; ++i) {
-      const uint64_t index = run.first_index + i;
-      Consider(index,
-               L2Entry::Decode(&bytes_[index * geometry_.l2_entry_size()],
-                               geometry_));
+      Consider(run.first_index + i, At(run.first_index + i));
     }
   }
   void OnOdd(uint64_t index, L2Entry entry) { Consider(index, entry); }
 
  private:
   void Consider(uint64_t index, L2Entry entry) {
-    if (mender_.IsSuspicious(entry)) visit_(index, entry);
+    if (!mender_.IsSuspicious(entry)) return;
+    visit_(index, entry, Neighbours{At(index - 1), At(index + 1)});
+  }
+  // No entry if there is no such index.
+  L2Entry At(uint64_t index) const {
+    if (index >= geometry_.l2_entries()) return L2Entry();
+    return L2Entry::Decode(&bytes_[index * geometry_.l2_entry_size()],
+                           geometry_);
   }
 
   const Geometry& geometry_;
@@ -149,15 +162,23 @@ class L2EntryStep {
     return context_.options.check.cancel != nullptr &&
            context_.options.check.cancel->load();
   }
+  bool HasOtherOwner(const L2Table& table) const;
+  // Whether the entry may be written.
+  bool MayMend(const L2Table& table, const MendedEntry& entry);
   // Reads the table into bytes_. False if it is nothing to work on.
   bool Load(const L2Table& table);
   bool WasOverwritten() const;
-  // Calls `visit(index, entry)` for the suspicious entries in bytes_.
+  // Calls `visit(index, entry, neighbours)` for the suspicious entries in
+  // bytes_.
   template <typename Visit>
   void ForEachSuspect(Visit visit);
   // First round: what the entries of all tables lay claim to.
   void GatherClaims();
-  void AddClaims(const L2Table& table, L2Entry entry);
+  void AddClaims(const L2Table& table, uint64_t index, L2Entry entry,
+                 const Neighbours& neighbours);
+  // Adds a claim for every entry that names compressed data which a damaged one
+  // lays claim to, but for another guest cluster.
+  void CountOtherNamers();
   // Second round: mends.
   absl::Status MendTable(const L2Table& table);
   absl::StatusOr<bool> PlaceFreshZeros(const L2Table& table,
@@ -173,6 +194,7 @@ class L2EntryStep {
   L2EntryMender mender_;
   TableUsers users_;
   EntryClaims claims_;
+  absl::flat_hash_map<uint64_t, GuestPlace> compressed_claims_;
   std::vector<std::byte> bytes_;
   std::vector<uint64_t> suspicious_tables_;  // indexes into graph.l2_tables
   bool changed_ = false;
@@ -184,13 +206,28 @@ bool L2EntryStep::IsWorthwhile() const {
          counts_.few_leaks || !counts_.short_clusters.empty();
 }
 
-bool L2EntryStep::Load(const L2Table& table) {
+bool L2EntryStep::HasOtherOwner(const L2Table& table) const {
   const uint64_t cluster = table.offset_bytes >> geometry_.cluster_bits();
-  // Whose bytes these are has to be settled first.
-  if ((context_.graph.map->At(cluster).flags & checker::kReferenceOverlap) !=
-      0) {
-    return false;
-  }
+  return (context_.graph.map->At(cluster).flags & checker::kReferenceOverlap) !=
+         0;
+}
+
+bool L2EntryStep::MayMend(const L2Table& table, const MendedEntry& entry) {
+  if (!HasOtherOwner(table)) return true;
+  // Whose bytes these are has to be settled first, unless it is this entry that
+  // names its own table by mistake.
+  const bool explained = entry.mending.how == Mending::kOrphan ||
+                         entry.mending.how == Mending::kCompressed;
+  const checker::EntryReference named =
+      checker::ReferenceOf(model_, entry.before, false);
+  return explained && named.length_bytes != 0 &&
+         named.offset_bytes < table.offset_bytes + geometry_.cluster_size() &&
+         table.offset_bytes < named.offset_bytes + named.length_bytes &&
+         orphans_.Shortage(table.offset_bytes >> geometry_.cluster_bits()) ==
+             table.references;
+}
+
+bool L2EntryStep::Load(const L2Table& table) {
   const uint64_t size = geometry_.cluster_size();
   if (context_.graph.l2_tables.size() > kAskForHolesBytes / size) {
     const absl::StatusOr<ByteRange> data =
@@ -244,10 +281,17 @@ void L2EntryStep::ForEachSuspect(Visit visit) {
   checker::ScanL2Table(bytes_, rules_, scan);
 }
 
-void L2EntryStep::AddClaims(const L2Table& table, L2Entry entry) {
-  const std::vector<L2Entry> explanations = mender_.Explanations(table, entry);
+void L2EntryStep::AddClaims(const L2Table& table, uint64_t index, L2Entry entry,
+                            const Neighbours& neighbours) {
+  const std::vector<L2Entry> explanations =
+      mender_.Explanations(table, entry, neighbours);
   for (const L2Entry explanation : explanations) {
     claims_.Add(mender_.PlaceOf(explanation));
+    if (explanation.is_compressed() &&
+        compressed_claims_.size() < kMaxCompressedClaims) {
+      compressed_claims_[mender_.PlaceOf(explanation)] = {table.l1_index,
+                                                          index};
+    }
   }
   const std::optional<uint64_t> departure = mender_.DepartureOf(entry);
   if (!explanations.empty() && departure.has_value()) claims_.Add(*departure);
@@ -258,13 +302,31 @@ void L2EntryStep::GatherClaims() {
   for (uint64_t i = 0; i < tables.size() && !Cancelled(); ++i) {
     if (!Load(tables[i])) continue;
     bool any = false;
-    ForEachSuspect([&](uint64_t /*index*/, L2Entry entry) {
-      any = true;
-      AddClaims(tables[i], entry);
-    });
+    ForEachSuspect(
+        [&](uint64_t index, L2Entry entry, const Neighbours& neighbours) {
+          any = true;
+          AddClaims(tables[i], index, entry, neighbours);
+        });
     if (!any) continue;
     suspicious_tables_.push_back(i);
     users_.Want(tables[i]);
+  }
+}
+
+void L2EntryStep::CountOtherNamers() {
+  if (compressed_claims_.empty()) return;
+  for (const L2Table& table : context_.graph.l2_tables) {
+    if (Cancelled() || !Load(table)) continue;
+    for (uint64_t i = 0; i < geometry_.l2_entries(); ++i) {
+      const L2Entry entry =
+          L2Entry::Decode(&bytes_[i * geometry_.l2_entry_size()], geometry_);
+      if (!entry.is_compressed()) continue;
+      const uint64_t place = mender_.PlaceOf(entry);
+      const auto claim = compressed_claims_.find(place);
+      if (claim == compressed_claims_.end()) continue;
+      // Snapshots name the same data for the same guest cluster.
+      if (claim->second != GuestPlace(table.l1_index, i)) claims_.Add(place);
+    }
   }
 }
 
@@ -284,10 +346,14 @@ absl::Status L2EntryStep::MendTable(const L2Table& table) {
   const std::vector<L1Place> users = users_.UsersOf(table);
   if (users.empty() || !Load(table)) return absl::OkStatus();
   std::vector<MendedEntry> mended;
-  ForEachSuspect([&](uint64_t index, L2Entry entry) {
-    std::optional<L2Mending> mending = mender_.Mend(table, entry, claims_);
-    if (mending.has_value()) mended.push_back({index, entry, *mending});
-  });
+  ForEachSuspect(
+      [&](uint64_t index, L2Entry entry, const Neighbours& neighbours) {
+        std::optional<L2Mending> mending =
+            mender_.Mend(table, entry, neighbours, claims_);
+        if (!mending.has_value()) return;
+        const MendedEntry next{index, entry, *mending};
+        if (MayMend(table, next)) mended.push_back(next);
+      });
   if (mended.size() * users.size() + context_.plan.guest_changes().size() >
       kMaxGuestChanges) {
     return absl::OkStatus();
@@ -313,6 +379,7 @@ absl::Status L2EntryStep::MendTable(const L2Table& table) {
 absl::StatusOr<bool> L2EntryStep::Run() {
   if (!IsWorthwhile()) return false;
   GatherClaims();
+  CountOtherNamers();
   for (const uint64_t index : suspicious_tables_) {
     if (Cancelled()) break;
     RETURN_IF_ERROR(MendTable(context_.graph.l2_tables[index]));
