@@ -32,30 +32,24 @@ absl::Status SetCorruptBit(File& image,
   return image.Flush();
 }
 
-// Growing must come before the records, shrinking after them.
-absl::Status Grow(File& image, uint64_t size) {
-  ASSIGN_OR_RETURN(const uint64_t current, image.Size());
-  return current < size ? image.Truncate(size) : absl::OkStatus();
-}
-
-absl::Status Shrink(File& image, uint64_t size) {
-  ASSIGN_OR_RETURN(const uint64_t current, image.Size());
-  return current > size ? image.Truncate(size) : absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status ApplyJournal(File& image, const File& journal,
                           const JournalFront& front, Direction direction) {
-  const uint64_t size = direction == Direction::kToNew ? front.header->new_size
-                                                       : front.header->old_size;
+  const bool to_new = direction == Direction::kToNew;
+  const uint64_t old_size = front.header->old_size;
+  const uint64_t new_size = front.header->new_size;
+  const uint64_t size = to_new ? new_size : old_size;
+  const uint64_t size_before = to_new ? old_size : new_size;
   EntryReader entries(journal, *front.header, front.seal);
   // The first entry is the header's record: EntryReader sees to it.
   ASSIGN_OR_RETURN(const Entry* entry, entries.Next());
   const Sides header = SidesOf(*entry, direction);
   const std::vector<std::byte> final_header(header.to.begin(), header.to.end());
   RETURN_IF_ERROR(SetCorruptBit(image, header.from));
-  RETURN_IF_ERROR(Grow(image, size));
+  // Even if it has that length already, like everything else. A block device
+  // never gets here, its length is the same in both images.
+  if (size > size_before) RETURN_IF_ERROR(image.Truncate(size));
   while (true) {
     ASSIGN_OR_RETURN(entry, entries.Next());
     if (entry == nullptr) break;
@@ -64,7 +58,7 @@ absl::Status ApplyJournal(File& image, const File& journal,
       RETURN_IF_ERROR(image.Pwrite(entry->header.offset, bytes));
     }
   }
-  RETURN_IF_ERROR(Shrink(image, size));
+  if (size < size_before) RETURN_IF_ERROR(image.Truncate(size));
   RETURN_IF_ERROR(image.Flush());
   RETURN_IF_ERROR(image.Pwrite(0, final_header));
   return image.Flush();

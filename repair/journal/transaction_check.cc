@@ -8,6 +8,12 @@ namespace qcow2::repair {
 absl::Status CheckTransaction(const File& image, const ImageIdentity& identity,
                               const File& journal, const JournalFront& front,
                               ExpectImage expected, bool accept_moved_image) {
+  if (identity.is_block_device &&
+      front.header->old_size != front.header->new_size) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the journal changes the length of the image, and '",
+                     image.name(), "' is a block device"));
+  }
   const absl::Status contents = VerifyImage(image, journal, front, expected);
   if (absl::IsDataLoss(contents)) return contents;
   const absl::Status same = CheckIdentity(image, identity, *front.header);
