@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine/storage/faulty_file.h"
@@ -125,6 +126,78 @@ TEST(OverlayFileTest, NextDataLeavesPunchedHolesOut) {
   EXPECT_EQ(*overlay->NextData(8 * kGranule), (ByteRange{8 * kGranule, 0}));
 }
 
+TEST(OverlayFileTest, IsDirtyIsAboutTheRangeAlone) {
+  const MemoryFile base(std::vector<std::byte>(8 * kGranule, std::byte{'a'}));
+  const auto overlay = CreateOrDie(base);
+  ASSERT_TRUE(WriteText(*overlay, 3 * kGranule + 5, "x").ok());
+  const uint64_t all = std::numeric_limits<uint64_t>::max();
+  EXPECT_TRUE(overlay->IsDirty({0, all}));
+  EXPECT_TRUE(overlay->IsDirty({4 * kGranule - 1, all}));
+  EXPECT_FALSE(overlay->IsDirty({4 * kGranule, all}));
+  EXPECT_FALSE(overlay->IsDirty({0, 3 * kGranule}));
+  EXPECT_FALSE(overlay->IsDirty({3 * kGranule, 0}));
+  EXPECT_FALSE(overlay->IsDirty({all, all}));
+}
+
+TEST(OverlayFileTest, ManyChangesGoToTheScratchFile) {
+  const MemoryFile base(std::vector<std::byte>(64 * kGranule, std::byte{'a'}));
+  MemoryFile scratch;
+  const auto overlay = *OverlayFile::Create(
+      base, {.scratch = scratch, .memory_max = 4 * kGranule});
+  for (uint64_t i = 0; i < 64; ++i) {
+    ASSERT_TRUE(WriteText(*overlay, i * kGranule, std::to_string(i)).ok());
+  }
+  EXPECT_EQ(*scratch.Size(), 60 * kGranule);
+  // Changed again where it is, not put there a second time.
+  ASSERT_TRUE(WriteText(*overlay, 2 * kGranule + 1, "b").ok());
+  EXPECT_EQ(*scratch.Size(), 60 * kGranule);
+  EXPECT_EQ(ReadText(*overlay, 2 * kGranule, 3), "2ba");
+  for (uint64_t i = 10; i < 64; ++i) {
+    EXPECT_EQ(ReadText(*overlay, i * kGranule, 3), std::to_string(i) + "a");
+  }
+  EXPECT_THAT(overlay->DirtyRanges(), ElementsAre(ByteRange{0, 64 * kGranule}));
+}
+
+TEST(OverlayFileTest, AFullScratchFileLosesNothing) {
+  const MemoryFile base(std::vector<std::byte>(64 * kGranule, std::byte{'a'}));
+  MemoryFile memory;
+  FaultyFile scratch(memory);
+  scratch.SetCapacity(6 * kGranule);
+  const auto overlay = *OverlayFile::Create(
+      base, {.scratch = scratch, .memory_max = 4 * kGranule});
+  uint64_t written = 0;
+  while (WriteText(*overlay, 2 * written * kGranule, "b").ok()) ++written;
+  EXPECT_LT(written, 11u);
+  EXPECT_GE(written, 8u);
+  for (uint64_t i = 0; i < written; ++i) {
+    EXPECT_EQ(ReadText(*overlay, 2 * i * kGranule, 2), "ba") << i;
+  }
+  EXPECT_EQ(ReadText(*overlay, 2 * written * kGranule, 2), "aa");
+  scratch.FailReadsIn({0, kGranule});
+  std::vector<std::byte> buffer(1);
+  EXPECT_FALSE(overlay->Pread(0, buffer).ok());
+}
+
+TEST(OverlayFileTest, SeveralThreadsReadWhatIsInTheScratchFile) {
+  const MemoryFile base(std::vector<std::byte>(64 * kGranule, std::byte{'a'}));
+  MemoryFile scratch;
+  const auto overlay = *OverlayFile::Create(
+      base, {.scratch = scratch, .memory_max = 4 * kGranule});
+  for (uint64_t i = 0; i < 64; i += 2) {
+    ASSERT_TRUE(WriteText(*overlay, i * kGranule + 1, "b").ok());
+  }
+  std::vector<std::thread> readers;
+  for (int reader = 0; reader < 4; ++reader) {
+    readers.emplace_back([&overlay] {
+      for (uint64_t i = 0; i < 64; ++i) {
+        EXPECT_EQ(ReadText(*overlay, i * kGranule, 3),
+                  i % 2 == 0 ? "aba" : "aaa");
+      }
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+}
+
 std::vector<std::byte> Contents(const File& file) {
   std::vector<std::byte> contents(*file.Size());
   EXPECT_EQ(*file.Pread(0, contents), contents.size());
@@ -132,9 +205,17 @@ std::vector<std::byte> Contents(const File& file) {
 }
 
 // An overlay and a plain file of the same beginning, to which the same is done.
+// Every second time at most two granules are kept in memory.
 class OverlayAgainstModel : public testing::TestWithParam<unsigned> {
  protected:
   static constexpr uint64_t kBaseSize = 9 * kGranule + 100;
+
+  static std::unique_ptr<OverlayFile> CreateForModel(const File& base,
+                                                     File& scratch) {
+    if (GetParam() % 2 == 0) return CreateOrDie(base);
+    return *OverlayFile::Create(
+        base, {.scratch = scratch, .memory_max = 2 * kGranule});
+  }
 
   uint64_t Random(uint64_t below) { return random_() % below; }
 
@@ -167,6 +248,22 @@ class OverlayAgainstModel : public testing::TestWithParam<unsigned> {
 
   std::mt19937_64 random_{GetParam()};
 };
+
+// IsDirty says of every granule, and across their edges, what the list does.
+void ExpectIsDirtyAgrees(const OverlayFile& overlay) {
+  const std::vector<ByteRange> dirty = overlay.DirtyRanges();
+  const auto listed = [&dirty](uint64_t begin, uint64_t end) {
+    return std::any_of(dirty.begin(), dirty.end(), [&](ByteRange range) {
+      return range.offset < end && begin < range.offset + range.length;
+    });
+  };
+  for (uint64_t at = 0; at < 13 * kGranule; at += kGranule / 2) {
+    for (const uint64_t length : {uint64_t{1}, kGranule, 3 * kGranule}) {
+      EXPECT_EQ(overlay.IsDirty({at, length}), listed(at, at + length))
+          << "at " << at << ", length " << length;
+    }
+  }
+}
 
 // Every byte that differs from the base, beyond its end from zero, must be in a
 // dirty range.
@@ -203,7 +300,8 @@ void ExpectGapsBetweenDataAreZeros(const OverlayFile& overlay) {
 
 TEST_P(OverlayAgainstModel, SameAfterEveryChange) {
   const MemoryFile base(std::vector<std::byte>(kBaseSize, std::byte{0xaa}));
-  const auto overlay = CreateOrDie(base);
+  MemoryFile scratch;
+  const auto overlay = CreateForModel(base, scratch);
   MemoryFile model(Contents(base));
   for (int step = 0; step < 60; ++step) {
     ChangeBoth(*overlay, model);
@@ -212,6 +310,7 @@ TEST_P(OverlayAgainstModel, SameAfterEveryChange) {
     const uint64_t offset = RandomOffset();
     ASSERT_EQ(ReadText(*overlay, offset, 5000), ReadText(model, offset, 5000));
     ExpectDifferencesAreDirty(*overlay, base);
+    ExpectIsDirtyAgrees(*overlay);
     ExpectGapsBetweenDataAreZeros(*overlay);
   }
   EXPECT_TRUE(Contents(base) ==
