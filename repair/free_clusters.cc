@@ -35,8 +35,11 @@ absl::Status FreeClusters::AddFreeRunsOf(const checker::Graph& graph,
                                          const checker::RefcountBlock& block) {
   const Geometry& geometry = *graph.model.geometry;
   const uint64_t base = block.table_index * geometry.refcount_block_entries();
-  const uint64_t end = std::min(base + geometry.refcount_block_entries(),
-                                graph.model.FileClusters());
+  // A cluster that the end of the file cuts off is no place: writing it would
+  // make the file longer.
+  const uint64_t end =
+      std::min(base + geometry.refcount_block_entries(),
+               graph.model.file_size_bytes >> geometry.cluster_bits());
   if (base >= end) return absl::OkStatus();
   std::vector<std::byte> bytes(geometry.cluster_size());
   // What cannot be read is not known to be free.
