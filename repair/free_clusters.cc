@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "engine/format/refcount_block.h"
@@ -130,9 +131,26 @@ absl::StatusOr<uint64_t> FreeClusters::Allocate(const checker::Graph& graph,
     run.first_cluster += clusters;
     run.clusters -= clusters;
     while (next_ < runs_.size() && runs_[next_].clusters == 0) ++next_;
+    NoteGiven(cluster, clusters);
     return cluster << graph.model.geometry->cluster_bits();
   }
-  return Grow(graph, clusters, view);
+  ASSIGN_OR_RETURN(const uint64_t offset, Grow(graph, clusters, view));
+  NoteGiven(offset >> graph.model.geometry->cluster_bits(), clusters);
+  return offset;
+}
+
+void FreeClusters::NoteGiven(uint64_t first_cluster, uint64_t clusters) {
+  const auto next = given_.upper_bound(first_cluster);
+  if (next != given_.begin() && std::prev(next)->second == first_cluster) {
+    std::prev(next)->second += clusters;
+  } else {
+    given_[first_cluster] = first_cluster + clusters;
+  }
+}
+
+bool FreeClusters::IsGiven(uint64_t cluster) const {
+  const auto next = given_.upper_bound(cluster);
+  return next != given_.begin() && cluster < std::prev(next)->second;
 }
 
 }  // namespace qcow2::repair

@@ -6,6 +6,7 @@
 #define REPAIR_FREE_CLUSTERS_H_
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,10 @@ class FreeClusters {
   absl::StatusOr<uint64_t> Allocate(const checker::Graph& graph,
                                     uint64_t clusters, File& view);
 
+  // Whether `cluster` was given to somebody. Its stored count may not say so
+  // yet, which is no sign of damage.
+  bool IsGiven(uint64_t cluster) const;
+
  private:
   struct Run {
     uint64_t first_cluster = 0;
@@ -45,14 +50,17 @@ class FreeClusters {
   // end up shorter than that.
   static void SkipReferenced(const checker::Graph& graph, uint64_t clusters,
                              Run& run);
+  void NoteGiven(uint64_t first_cluster, uint64_t clusters);
   absl::StatusOr<uint64_t> Grow(const checker::Graph& graph, uint64_t clusters,
                                 File& view);
 
-  const bool can_grow_;
+  bool can_grow_;
   bool found_ = false;
   std::vector<Run> runs_;  // ascending
   // Runs before this one are too small to be looked at again for one cluster.
   size_t next_ = 0;
+  // What was given away: first cluster to the one behind the last.
+  std::map<uint64_t, uint64_t> given_;
 };
 
 }  // namespace qcow2::repair

@@ -133,10 +133,11 @@ bool L1EntryStep::HasOneOwner(uint64_t offset) const {
 }
 
 bool L1EntryStep::IsMisdirected(L1Entry entry) {
+  if (!orphans_.any() || !entry.has_l2_table()) return false;
   const uint64_t offset = entry.l2_offset().value();
-  return orphans_.any() && entry.has_l2_table() &&
-         (no_tables_.contains(offset) ||
-          orphans_.Shortage(offset >> geometry_.cluster_bits()) > 0);
+  const uint64_t cluster = offset >> geometry_.cluster_bits();
+  if (context_.free_clusters.IsGiven(cluster)) return false;
+  return no_tables_.contains(offset) || orphans_.Shortage(cluster) > 0;
 }
 
 std::vector<L1Entry> L1EntryStep::Explanations(L1Entry entry) {

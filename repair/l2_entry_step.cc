@@ -83,11 +83,12 @@ CountEvidence CountEvidenceOf(const RepairContext& context) {
       leaks += finding.count;
     }
     if (finding.problem != Problem::kRefcountTooLow || !finding.host) continue;
-    short_clusters += finding.count;
-    for (uint64_t i = 0; i < finding.host->clusters &&
-                         evidence.short_clusters.size() < kMaxShortClusters;
-         ++i) {
-      evidence.short_clusters.push_back(finding.host->first_cluster + i);
+    for (uint64_t i = 0; i < finding.host->clusters; ++i) {
+      const uint64_t cluster = finding.host->first_cluster + i;
+      // What the plan placed is not counted yet.
+      if (context.free_clusters.IsGiven(cluster)) continue;
+      if (++short_clusters > kMaxShortClusters) break;
+      evidence.short_clusters.push_back(cluster);
     }
   }
   evidence.few_leaks = leaks > 0 && leaks <= kMaxLeaksToScanFor;

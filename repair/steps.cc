@@ -7,6 +7,7 @@
 #include "repair/header_step.h"
 #include "repair/l1_entry_step.h"
 #include "repair/l2_entry_step.h"
+#include "repair/overlap_step.h"
 #include "repair/refcount_step.h"
 #include "repair/refcount_structure_step.h"
 #include "repair/snapshot_step.h"
@@ -24,6 +25,7 @@ constexpr Step kAllSteps[] = {
     {"bitmaps", MendBitmaps},
     {"L1 entries", MendL1Entries},
     {"L2 entries", MendL2Entries},
+    {"overlaps", SeparateOverlaps},
     {"refcount structures", MendRefcountStructures},
     {"refcounts", MendRefcounts},
     {"COPIED flags", MendCopiedFlags},
