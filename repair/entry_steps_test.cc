@@ -1,16 +1,20 @@
 // Planning the repair of L1 and L2 entries: each kind of damage to a small
 // image, what the entry is afterwards, and what the plan says of it.
-#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checker/test_image.h"
 #include "engine/codec/deflate.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/entry_flags.h"
+#include "engine/format/header_extension.h"
 #include "engine/format/l2_entry.h"
+#include "engine/format/snapshot_table.h"
+#include "engine/storage/faulty_file.h"
 #include "engine/storage/overlay_file.h"
 #include "gtest/gtest.h"
 #include "repair/planner.h"
@@ -270,6 +274,16 @@ TEST(EntryStepsTest, UnalignedEntryWithoutDataNeedsNoCluster) {
   ExpectCleanAndDone(planned);
 }
 
+TEST(EntryStepsTest, UnalignedZeroFlagOfVersion2IsNamedAsLost) {
+  TestImage image(2);
+  SetL2(image, 1, DataEntry(image, 1) | 0xa00 | kZeroFlag);
+  SetCount(image, kData + 1, 0);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 1), 0);
+  EXPECT_EQ(Changes(planned), Texts{"lost 4096+4096"});
+  ExpectCleanAndDone(planned);
+}
+
 TEST(EntryStepsTest, TwoEntriesThatClaimOneOrphanAreBothLeft) {
   TestImage image;
   SetL2(image, 1, DataEntry(image, 1) | 0x200);
@@ -318,24 +332,16 @@ TEST(EntryStepsTest, EntriesThatShareAClusterAreLeftIfBothMayBeWrong) {
 
 TEST(EntryStepsTest, OfTwoEntriesThatShareAClusterTheOneOutOfLineIsMended) {
   TestImage image;
-  // Entry 40 was 6, in line with entry 39; entry 2 is in line as it is.
   image.header.size = 41 * image.cluster_size();
-  SetL2(image, 0, 0);
-  SetL2(image, 39, DataEntry(image, 0));
-  SetL2(image, 1, image.OffsetOf(8) | kCopiedFlag);
-  SetL2(image, 2, image.OffsetOf(9) | kCopiedFlag);
-  SetL2(image, 40, image.OffsetOf(9) | kCopiedFlag);
-  SetCount(image, 7, 0);
-  SetCount(image, 8, 1);
-  SetCount(image, 9, 1);
-  SetCount(image, 6, 0);
-  SetL2(image, 39, image.OffsetOf(10) | kCopiedFlag);
-  SetCount(image, 5, 0);
-  SetCount(image, 10, 1);
-  SetCount(image, 11, 1);
+  for (uint64_t i = 8; i < 12; ++i) SetCount(image, i, 1);
+  for (const auto& [index, cluster] :
+       {std::pair{10, 8}, {11, 9}, {39, 10}, {40, 9}}) {
+    SetL2(image, index, image.OffsetOf(cluster) | kCopiedFlag);
+  }
+  // Entry 40 was 11, in line with entry 39; entry 11 is in line as it is.
   const Planned planned = PlanFor(image.file());
   EXPECT_EQ(L2At(image, planned, 40), image.OffsetOf(11) | kCopiedFlag);
-  EXPECT_EQ(L2At(image, planned, 2), image.OffsetOf(9) | kCopiedFlag);
+  EXPECT_EQ(L2At(image, planned, 11), image.OffsetOf(9) | kCopiedFlag);
   EXPECT_EQ(Changes(planned), Texts{"recovered 163840+4096"});
   ExpectCleanAndDone(planned);
 }
@@ -458,6 +464,92 @@ TEST(EntryStepsTest, CutOffFileIsMendedThroughout) {
   EXPECT_EQ(L2At(image, planned, 499), kZeroFlag);
   EXPECT_EQ(Changes(planned), Texts{"lost 12288+2035712"});
   EXPECT_EQ(planned.repair.plan.edits().size(), 1);
+  ExpectCleanAndDone(planned);
+}
+
+TEST(EntryStepsTest, L1EntryWithAReservedBitAsWellIsMended) {
+  TestImage image;
+  const uint64_t entry = image.OffsetOf(kL2) | kCopiedFlag;
+  image.WriteBe64(image.OffsetOf(kL1), (entry ^ uint64_t{1} << 40) | 1);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL1)), entry);
+  ExpectCleanAndDone(planned);
+}
+
+TEST(EntryStepsTest, EntryThatNamesItsOwnTableIsMended) {
+  TestImage image;
+  // 6 became 4.
+  SetL2(image, 1, DataEntry(image, 1) ^ image.OffsetOf(2));
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
+  EXPECT_EQ(Changes(planned), Texts{"recovered 4096+4096"});
+  ExpectCleanAndDone(planned);
+}
+
+TEST(EntryStepsTest, DirtyImagesKeepEntriesThatCanBeRead) {
+  TestImage image;
+  image.header.incompatible_features |= kIncompatibleDirty;
+  SetL2(image, 1, DataEntry(image, 1 + 8));
+  const Planned planned = PlanFor(image.file());
+  // Counts lag behind: they are no evidence.
+  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1 + 8));
+  EXPECT_EQ(Changes(planned), Texts{});
+}
+
+TEST(EntryStepsTest, EntriesOfAnExternalDataFileAreLeft) {
+  TestImage image;
+  image.header.incompatible_features |= kIncompatibleDataFile;
+  image.AddExtension(kExtensionDataFile, checker::BytesOf("data"));
+  for (uint64_t i = kData; i < kFree; ++i) SetCount(image, i, 0);
+  SetL2(image, 1, DataEntry(image, 1) | 0x200);
+  SetL2(image, 2, DataEntry(image, 2) | uint64_t{1} << 57);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1) | 0x200);
+  // A bit that nobody reads can go.
+  EXPECT_EQ(L2At(image, planned, 2), DataEntry(image, 2));
+  EXPECT_EQ(Changes(planned), Texts{});
+}
+
+TEST(EntryStepsTest, TablesWithABadSpotAreLeft) {
+  TestImage image;
+  SetL2(image, 1, PastEnd(image));
+  SetCount(image, kData + 1, 0);
+  FaultyFile file(image.file());
+  file.FailReadsIn({image.OffsetOf(kL2) + 2048, 512});
+  const Planned planned = PlanFor(file);
+  EXPECT_EQ(L2At(image, planned, 1), PastEnd(image));
+  EXPECT_EQ(EditOf(planned, Problem::kL2EntryPastEnd), nullptr);
+}
+
+// Everything belongs to the active disk and to a snapshot.
+TEST(EntryStepsTest, RangesOfAllDisksThatShareATableAreNamed) {
+  TestImage image;
+  image.WriteBe64(image.OffsetOf(kL1), image.OffsetOf(kL2));
+  image.WriteBe64(image.OffsetOf(8), image.OffsetOf(kL2));
+  SnapshotEntry snapshot;
+  snapshot.l1_table_offset = HostOffset(image.OffsetOf(8));
+  snapshot.l1_size = 1;
+  snapshot.id = "1";
+  snapshot.name = "first";
+  snapshot.extra_data.resize(16);
+  StoreBe64(snapshot.extra_data.data() + 8, image.header.size);
+  const std::array<SnapshotEntry, 1> entries = {snapshot};
+  image.Write(image.OffsetOf(9), EncodeSnapshotTable(entries));
+  image.header.nb_snapshots = 1;
+  image.header.snapshots_offset = HostOffset(image.OffsetOf(9));
+  for (uint64_t i = kL2; i < kFree; ++i) SetCount(image, i, 2);
+  SetCount(image, 8, 1);
+  SetCount(image, 9, 1);
+  SetL2(image, 0, image.OffsetOf(kData) | 0x400);
+  SetL2(image, 1, PastEnd(image));
+  SetL2(image, 2, image.OffsetOf(kData + 2));
+  SetCount(image, kData + 1, 0);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 0), image.OffsetOf(kData));
+  EXPECT_EQ(L2At(image, planned, 1), kZeroFlag);
+  EXPECT_EQ(Changes(planned),
+            (Texts{"recovered 0+4096", "lost 4096+4096",
+                   "recovered 0+4096first", "lost 4096+4096first"}));
   ExpectCleanAndDone(planned);
 }
 

@@ -182,9 +182,10 @@ void L2EntryMender::ExplainStandard(const L2Table& table, L2Entry entry,
     if (lost || counts_tell) AddFlips(table, entry, !lost, found);
     // All entries that name a cluster too many could have named the same
     // orphan: those that are in line with their neighbours did not.
-    if (!lost && Fits(entry, neighbours)) {
-      std::erase_if(found,
-                    [&](L2Entry other) { return !Fits(other, neighbours); });
+    const auto fits = [&](L2Entry other) { return Fits(other, neighbours); };
+    if (!lost &&
+        (fits(entry) || std::any_of(found.begin(), found.end(), fits))) {
+      std::erase_if(found, [&](L2Entry other) { return !fits(other); });
     }
   }
   if ((diagnosis.issues != 0 || diagnosis.past_end) && entry.bitmap() == 0 &&
@@ -373,8 +374,10 @@ std::optional<L2Mending> L2EntryMender::MendStandard(L2Entry entry,
   const bool salvage = mode_ == Mode::kSalvage;
   const bool contradiction = diagnosis.issues & kL2SubclusterAllocatedAndZero;
   if (diagnosis.issues & kL2OffsetUnaligned) {
-    // Where there is no data, where it lies does not matter.
-    const bool no_data = DataSubclusters(entry) == 0;
+    // Where there is no data, where it lies does not matter. (In version 2 the
+    // flag is a mistake itself, but nobody reads data there either.)
+    const bool no_data = DataSubclusters(entry) == 0 ||
+                         (entry.zero_flag() && !geometry_.extended_l2());
     if (!no_data && !salvage) return std::nullopt;
     return MakeZeros(entry, Problem::kL2EntryUnaligned, false);
   }

@@ -14,7 +14,7 @@ using checker::Problem;
 using checker::ReferenceCell;
 
 // Answers about shapes that are remembered, and clusters read for them.
-constexpr size_t kMaxShapes = 65536;
+constexpr size_t kMaxShapes = 4096;
 
 bool AnyCountIsTooHigh(const checker::CheckReport& report) {
   return std::any_of(report.problems.begin(), report.problems.end(),
