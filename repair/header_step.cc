@@ -243,9 +243,12 @@ absl::Status HeaderMender::MendL1Size() {
   }
   if (HasL1Entries(context_.view, offset, entries, wanted)) {
     const uint64_t begin = entries << geometry_.l2_coverage_bits();
-    context_.plan.AddGuestChange({{begin, header_.size - begin, "", false},
-                                  GuestChange::Kind::kRecovered,
-                                  "the L1 table goes on behind its end"});
+    GuestChange change;
+    change.range.offset_bytes = begin;
+    change.range.length_bytes = header_.size - begin;
+    change.kind = GuestChange::Kind::kRecovered;
+    change.reason = "the L1 table goes on behind its end";
+    context_.plan.AddGuestChange(std::move(change));
   }
   Record(Problem::kL1TableTooSmall, "l1_size", absl::StrCat(entries),
          absl::StrCat(wanted,

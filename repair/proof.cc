@@ -1,11 +1,13 @@
 #include "repair/proof.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/format/luks_header.h"
 #include "repair/changed_clusters.h"
 #include "repair/finding_proof.h"
 #include "repair/mapping_proof.h"
@@ -45,10 +47,18 @@ void ProveHeader(const PlannedRepair& planned, ProofLog& log) {
       before.backing_format != after.backing_format) {
     Differs("the backing file", log);
   }
+  // Without the feature bit, a name decides nothing.
   if (before.external_data_file != after.external_data_file ||
-      before.data_file_name != after.data_file_name) {
+      (before.external_data_file &&
+       before.data_file_name != after.data_file_name)) {
     Differs("the external data file", log);
   }
+}
+
+// Whether a LUKS header may begin at `offset`.
+bool IsLuksHeaderAt(const File& image, uint64_t offset) {
+  std::array<std::byte, kLuksMagic.size()> magic;
+  return ReadZeroFilled(image, offset, magic).ok() && magic == kLuksMagic;
 }
 
 // The keys, without which encrypted data is lost.
@@ -57,6 +67,11 @@ void ProveLuksHeader(const File& image, const OverlayFile& view,
   const auto& before = planned.graph_before.model.luks_extension;
   const auto& after = planned.graph_after.model.luks_extension;
   if (!before.has_value()) return;
+  // A pointer to nothing, in an image that is not encrypted.
+  if (planned.graph_before.model.header.crypt_method != kCryptLuks &&
+      !IsLuksHeaderAt(image, before->offset.value())) {
+    return;
+  }
   if (!after.has_value() || after->length < before->length) {
     Differs("the LUKS header", log);
     return;

@@ -79,6 +79,9 @@ class SnapshotMender {
                              std::move(after)));
   }
   std::string WhereOf(const StoredSnapshot& snapshot) const;
+  void AddGuestChange(const SnapshotEntry& entry, uint64_t offset,
+                      uint64_t length, GuestChange::Kind kind,
+                      std::string reason);
 
   // A table that is not where the header says.
   absl::StatusOr<bool> MendPlace(Problem problem);
@@ -116,6 +119,18 @@ class SnapshotMender {
 std::string SnapshotMender::WhereOf(const StoredSnapshot& snapshot) const {
   return absl::StrCat("snapshot table, entry ", snapshot.index, " (\"",
                       LabelOf(snapshot.entry), "\")");
+}
+
+void SnapshotMender::AddGuestChange(const SnapshotEntry& entry, uint64_t offset,
+                                    uint64_t length, GuestChange::Kind kind,
+                                    std::string reason) {
+  GuestChange change;
+  change.range.offset_bytes = offset;
+  change.range.length_bytes = length;
+  change.range.snapshot = LabelOf(entry);
+  change.kind = kind;
+  change.reason = std::move(reason);
+  guest_changes_.push_back(std::move(change));
 }
 
 bool SnapshotMender::IsTableAt(uint64_t offset) const {
@@ -356,10 +371,9 @@ void SnapshotMender::MendL1Place(StoredSnapshot& snapshot) {
                       ", which is counted and nobody else's"));
   entry.l1_table_offset = HostOffset(*candidates.begin());
   entry.l1_size = static_cast<uint32_t>(entries);
-  guest_changes_.push_back(
-      {{0, entry.disk_size().value_or(header_.size), LabelOf(entry), false},
-       GuestChange::Kind::kRecovered,
-       "the snapshot's L1 table was found"});
+  AddGuestChange(entry, 0, entry.disk_size().value_or(header_.size),
+                 GuestChange::Kind::kRecovered,
+                 "the snapshot's L1 table was found");
 }
 
 // A table that maps less than the disk: where it goes on it is made longer.
@@ -374,16 +388,14 @@ absl::Status SnapshotMender::MendL1Size(StoredSnapshot& snapshot) {
   if (entries >= wanted || wanted > kMaxL1Entries) return absl::OkStatus();
   const uint64_t place = entry.l1_table_offset.value();
   const uint64_t begin = entries << geometry_.l2_coverage_bits();
-  const checker::GuestRange range = {begin, *size - begin, LabelOf(entry),
-                                     false};
   const std::string before = absl::StrCat("L1 table of ", entries, " entries");
   if (place != 0 &&
       L1TableGoesOn(context_.graph, context_.view, place, entries, wanted)) {
     Record(Problem::kSnapshotL1TooSmall, WhereOf(snapshot), before,
            absl::StrCat("of ", wanted, ", as it goes on behind its end"));
     if (HasL1Entries(context_.view, place, entries, wanted)) {
-      guest_changes_.push_back({range, GuestChange::Kind::kRecovered,
-                                "the L1 table goes on behind its end"});
+      AddGuestChange(entry, begin, *size - begin, GuestChange::Kind::kRecovered,
+                     "the L1 table goes on behind its end");
     }
   } else if (salvage()) {
     const uint64_t bytes = wanted * kL1EntrySize;
@@ -400,8 +412,8 @@ absl::Status SnapshotMender::MendL1Size(StoredSnapshot& snapshot) {
     Record(Problem::kSnapshotL1TooSmall, WhereOf(snapshot), before,
            absl::StrCat("a copy of ", wanted, " entries at ", HexText(copy),
                         ", the new ones empty"));
-    guest_changes_.push_back({range, GuestChange::Kind::kLost,
-                              "the snapshot's L1 table ends before it"});
+    AddGuestChange(entry, begin, *size - begin, GuestChange::Kind::kLost,
+                   "the snapshot's L1 table ends before it");
     entry.l1_table_offset = HostOffset(copy);
   } else {
     return absl::OkStatus();
@@ -461,10 +473,8 @@ void SnapshotMender::DropOnRequest() {
       problem = Problem::kSnapshotL1PastEnd;
     }
     Record(problem, WhereOf(snapshot), "damaged", "dropped, as asked for");
-    guest_changes_.push_back(
-        {{0, entry.disk_size().value_or(header_.size), LabelOf(entry), false},
-         GuestChange::Kind::kLost,
-         "the snapshot is dropped"});
+    AddGuestChange(entry, 0, entry.disk_size().value_or(header_.size),
+                   GuestChange::Kind::kLost, "the snapshot is dropped");
     return true;
   });
 }
