@@ -9,6 +9,8 @@
 #include "checker/hole_finder.h"
 #include "checker/refcount_runs.h"
 #include "checker/table_walk.h"
+#include "engine/format/byte_order.h"
+#include "engine/format/header.h"
 #include "engine/format/refcount_block.h"
 
 namespace qcow2::checker {
@@ -47,6 +49,9 @@ class RunJudge {
   // What concerns the references alone, once for each run of like cells.
   void JudgeCell(uint64_t first, uint64_t count, const ReferenceCell& cell,
                  FindingSink& sink);
+  // Clusters that ReferenceMap::UsualEnd passed over: nothing to say of them
+  // but which is the last in use.
+  void JudgeUsual(uint64_t first, uint64_t count, const std::byte* counts);
   // A run past the end of the file.
   void JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
                     FindingSink& sink) const;
@@ -105,6 +110,16 @@ void RunJudge::Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
   Add(problem, first, count, stored, expected, count, sink);
 }
 
+void RunJudge::JudgeUsual(uint64_t first, uint64_t count,
+                          const std::byte* counts) {
+  const auto next = std::max(result_.highest_cluster_in_use + 1, first);
+  for (uint64_t cluster = first + count; cluster > next; --cluster) {
+    if (LoadBe16(counts + (cluster - 1 - first) * 2) == 0) continue;
+    result_.highest_cluster_in_use = cluster - 1;
+    return;
+  }
+}
+
 void RunJudge::JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
                             FindingSink& sink) const {
   if (stored == 0) return;
@@ -146,6 +161,10 @@ class CompareVisitor : public TableVisitor {
   // Compares clusters [first, end), all counted by the block from `base` on.
   void CompareRange(uint64_t base, uint64_t first, uint64_t end,
                     std::span<const std::byte> bytes, FindingSink& sink);
+  // Compares a run of like cells.
+  void CompareRun(uint64_t base, uint64_t first, uint64_t count,
+                  const ReferenceCell& cell, std::span<const std::byte> bytes,
+                  FindingSink& sink);
   void ComparePastEnd(uint64_t base, uint64_t first, uint64_t end,
                       std::span<const std::byte> bytes, FindingSink& sink);
   void CompareAround(uint64_t base, uint64_t first, uint64_t end,
@@ -165,27 +184,45 @@ class CompareVisitor : public TableVisitor {
 void CompareVisitor::CompareRange(uint64_t base, uint64_t first, uint64_t end,
                                   std::span<const std::byte> bytes,
                                   FindingSink& sink) {
+  const bool usual_width = geometry_.refcount_order() == kRefcountOrderV2;
+  while (first < end) {
+    if (usual_width) {
+      const std::byte* counts = bytes.data() + (first - base) * 2;
+      const uint64_t usual_end = map_.UsualEnd(first, end, counts);
+      judge_.JudgeUsual(first, usual_end - first, counts);
+      first = usual_end;
+      if (first == end) return;
+    }
+    const uint64_t run_end = map_.RunEnd(first, end);
+    CompareRun(base, first, run_end - first, map_.At(first), bytes, sink);
+    first = run_end;
+  }
+}
+
+void CompareVisitor::CompareRun(uint64_t base, uint64_t first, uint64_t count,
+                                const ReferenceCell& cell,
+                                std::span<const std::byte> bytes,
+                                FindingSink& sink) {
   const uint32_t order = geometry_.refcount_order();
-  map_.ForEachRun(
-      first, end, [&](uint64_t run, uint64_t count, const ReferenceCell& cell) {
-        judge_.JudgeCell(run, count, cell, sink);
-        uint64_t at = run - base;
-        const uint64_t stop = at + count;
-        // The usual case first: all as it should be.
-        const uint64_t expected =
-            std::min(cell.count, geometry_.refcount_max());
-        at = RefcountRunEnd(bytes, order, at, stop, expected);
-        if (at > run - base) {
-          judge_.Judge(run, at - (run - base), cell, expected, sink);
-        }
-        while (at < stop) {
-          const uint64_t stored = GetRefcount(bytes, order, at);
-          const uint64_t like_end =
-              RefcountRunEnd(bytes, order, at, stop, stored);
-          judge_.Judge(base + at, like_end - at, cell, stored, sink);
-          at = like_end;
-        }
-      });
+  judge_.JudgeCell(first, count, cell, sink);
+  uint64_t at = first - base;
+  const uint64_t stop = at + count;
+  if (count == 1) {
+    judge_.Judge(first, 1, cell, GetRefcount(bytes, order, at), sink);
+    return;
+  }
+  // The usual case first: all as it should be.
+  const uint64_t expected = std::min(cell.count, geometry_.refcount_max());
+  at = RefcountRunEnd(bytes, order, at, stop, expected);
+  if (at > first - base) {
+    judge_.Judge(first, at - (first - base), cell, expected, sink);
+  }
+  while (at < stop) {
+    const uint64_t stored = GetRefcount(bytes, order, at);
+    const uint64_t like_end = RefcountRunEnd(bytes, order, at, stop, stored);
+    judge_.Judge(base + at, like_end - at, cell, stored, sink);
+    at = like_end;
+  }
 }
 
 void CompareVisitor::ComparePastEnd(uint64_t base, uint64_t first, uint64_t end,

@@ -7,6 +7,7 @@
 #define CHECKER_L2_SCAN_H_
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -47,20 +48,144 @@ uint64_t AscendingEntries(const std::byte* entry, uint64_t stride,
 // is not; a multiple of 8.
 uint64_t LeadingZeroBytes(const std::byte* bytes, uint64_t limit);
 
+// For entries `entry`, `entry` + 1 ... of 8 bytes: bit i says whether entry
+// i + 1 holds what entry i holds and `step` more. Looks at `pairs` of them, at
+// most 64; the other bits are 0.
+uint64_t AscendingPairs(const std::byte* entry, uint64_t pairs, uint64_t step);
+
 namespace l2_scan_internal {
 
-// Whether an entry can begin a run.
-inline bool IsRegular(uint64_t raw, const L2ScanRules& rules) {
-  const uint64_t offset = raw & kL2OffsetMask;
-  const uint64_t flags =
-      kCopiedFlag | (rules.zero_flag_allowed ? kZeroFlag : 0);
-  return (raw & ~(kL2OffsetMask | flags)) == 0 && offset != 0 &&
-         (offset & (rules.cluster_size_bytes - 1)) == 0 &&
-         offset < rules.file_end_bytes;
-}
+// Entries that can begin a run.
+class RegularEntries {
+ public:
+  explicit RegularEntries(const L2ScanRules& rules)
+      : forbidden_(~(kL2OffsetMask | kCopiedFlag |
+                     (rules.zero_flag_allowed ? kZeroFlag : 0)) |
+                   ((rules.cluster_size_bytes - 1) & kL2OffsetMask)),
+        last_offset_(rules.external_data_file ? 0 : rules.file_end_bytes - 1) {}
+
+  // In terms of unsigned numbers an offset of 0, less one, is past the end.
+  bool Includes(uint64_t raw) const {
+    return (raw & forbidden_) == 0 && (raw & kL2OffsetMask) - 1 < last_offset_;
+  }
+
+ private:
+  uint64_t forbidden_;
+  uint64_t last_offset_;
+};
+
+// Finds the runs in a table of entries of 8 bytes, a block of them at a time.
+class AscendingRuns {
+ public:
+  AscendingRuns(std::span<const std::byte> table, uint64_t step)
+      : table_(table.data()),
+        count_(table.size() / 8),
+        step_(step),
+        block_(count_) {}
+
+  // How many entries from `index` on ascend, itself included. Cheapest when
+  // `index` grows from call to call.
+  uint64_t LengthAt(uint64_t index) {
+    uint64_t last = index;
+    while (true) {
+      // Also if the block is behind: the difference wraps around.
+      if (last - block_ >= kBlock) {
+        block_ = last;
+        pairs_ = AscendingPairs(table_ + last * 8,
+                                std::min(kBlock, count_ - 1 - last), step_);
+      }
+      const auto ascending =
+          static_cast<uint64_t>(std::countr_one(pairs_ >> (last - block_)));
+      last += ascending;
+      if (last - block_ < kBlock) return last - index + 1;
+      if (ascending == kBlock) break;
+    }
+    // A long run, it seems.
+    const std::byte* entry = table_ + last * 8;
+    return last - index +
+           AscendingEntries(entry, 8, count_ - last, LoadBe64(entry), step_);
+  }
+
+ private:
+  static constexpr uint64_t kBlock = 64;
+
+  const std::byte* table_;
+  uint64_t count_;
+  uint64_t step_;
+  uint64_t block_;      // the entry whose pair is the lowest bit
+  uint64_t pairs_ = 0;  // as AscendingPairs says
+};
 
 inline bool IsConsistentBitmap(uint64_t bitmap) {
   return (bitmap & (bitmap >> 32) & 0xffffffff) == 0;
+}
+
+// How many entries of 16 bytes from `entry` on, at most `limit`, ascend and
+// have like bitmaps.
+inline uint64_t ExtendedRun(const std::byte* entry, uint64_t limit,
+                            uint64_t cluster_size_bytes) {
+  const uint64_t run =
+      AscendingEntries(entry, 16, limit, LoadBe64(entry), cluster_size_bytes);
+  return AscendingEntries(entry + 8, 16, run, LoadBe64(entry + 8), 0);
+}
+
+}  // namespace l2_scan_internal
+
+namespace l2_scan_internal {
+
+// An entry that begins no run. Returns how many there are that say nothing, or
+// one.
+template <uint64_t kStride, typename Visitor>
+uint64_t PassOver(std::span<const std::byte> table, uint64_t index,
+                  bool zero_flag_allowed, Visitor& visitor) {
+  const std::byte* entry = table.data() + index * kStride;
+  const uint64_t raw = LoadBe64(entry);
+  const uint64_t bitmap = kStride == 16 ? LoadBe64(entry + 8) : 0;
+  if ((raw | bitmap) == 0) {
+    const uint64_t left = table.size() - index * kStride;
+    // Where one is empty, many are, or none.
+    if (left <= kStride || LoadBe64(entry + kStride) != 0) return 1;
+    return LeadingZeroBytes(entry, left) / kStride;
+  }
+  const bool zeros = zero_flag_allowed && raw == kZeroFlag;
+  // Subclusters that read as zeros need no host cluster.
+  if (!zeros && (raw != 0 || (bitmap & 0xffffffff) != 0)) {
+    visitor.OnOdd(index, L2Entry(raw, bitmap));
+  }
+  return 1;
+}
+
+// The same as ScanL2Table for entries of one size.
+template <uint64_t kStride, typename Visitor>
+void ScanEntries(std::span<const std::byte> table, const L2ScanRules& rules,
+                 Visitor& visitor) {
+  const uint64_t count = table.size() / kStride;
+  const uint64_t step = rules.cluster_size_bytes;
+  const RegularEntries regular(rules);
+  AscendingRuns runs(table, step);
+  uint64_t index = 0;
+  while (index < count) {
+    const std::byte* entry = table.data() + index * kStride;
+    const uint64_t raw = LoadBe64(entry);
+    if (!regular.Includes(raw) ||
+        (kStride == 16 && !IsConsistentBitmap(LoadBe64(entry + 8)))) {
+      index +=
+          PassOver<kStride>(table, index, rules.zero_flag_allowed, visitor);
+      continue;
+    }
+    const uint64_t offset = raw & kL2OffsetMask;
+    uint64_t run = 1;
+    // One look at the next entry saves the search where nothing is in order.
+    if (index + 1 < count && LoadBe64(entry + kStride) == raw + step) {
+      run = kStride == 16 ? ExtendedRun(entry, count - index, step)
+                          : runs.LengthAt(index);
+      const uint64_t clusters_left =
+          ((rules.file_end_bytes - offset - 1) >> rules.cluster_bits) + 1;
+      run = std::min(run, clusters_left);
+    }
+    visitor.OnRun(L2Run{index, run, offset, (raw & kCopiedFlag) != 0});
+    index += run;
+  }
 }
 
 }  // namespace l2_scan_internal
@@ -72,48 +197,10 @@ inline bool IsConsistentBitmap(uint64_t bitmap) {
 template <typename Visitor>
 void ScanL2Table(std::span<const std::byte> table, const L2ScanRules& rules,
                  Visitor& visitor) {
-  const uint64_t stride = rules.extended_l2 ? 16 : 8;
-  const uint64_t count = table.size() / stride;
-  uint64_t index = 0;
-  while (index < count) {
-    const std::byte* entry = table.data() + index * stride;
-    const uint64_t raw = LoadBe64(entry);
-    const uint64_t bitmap = rules.extended_l2 ? LoadBe64(entry + 8) : 0;
-    if ((raw | bitmap) == 0) {
-      const uint64_t zero_bytes =
-          LeadingZeroBytes(entry, (count - index) * stride);
-      index += std::max<uint64_t>(1, zero_bytes / stride);
-      continue;
-    }
-    if (rules.zero_flag_allowed && raw == kZeroFlag) {
-      ++index;
-      continue;
-    }
-    if (rules.external_data_file || !l2_scan_internal::IsRegular(raw, rules) ||
-        !l2_scan_internal::IsConsistentBitmap(bitmap)) {
-      // Subclusters that read as zeros need no host cluster.
-      if (raw != 0 || (bitmap & 0xffffffff) != 0) {
-        visitor.OnOdd(index, L2Entry(raw, bitmap));
-      }
-      ++index;
-      continue;
-    }
-    const uint64_t offset = raw & kL2OffsetMask;
-    uint64_t run = 1;
-    // One look at the next entry saves the search where nothing is in order.
-    if (index + 1 < count &&
-        LoadBe64(entry + stride) == raw + rules.cluster_size_bytes) {
-      const uint64_t clusters_left =
-          ((rules.file_end_bytes - offset - 1) >> rules.cluster_bits) + 1;
-      run = AscendingEntries(entry, stride,
-                             std::min(count - index, clusters_left), raw,
-                             rules.cluster_size_bytes);
-      if (rules.extended_l2) {
-        run = AscendingEntries(entry + 8, stride, run, bitmap, 0);
-      }
-    }
-    visitor.OnRun(L2Run{index, run, offset, (raw & kCopiedFlag) != 0});
-    index += run;
+  if (rules.extended_l2) {
+    l2_scan_internal::ScanEntries<16>(table, rules, visitor);
+  } else {
+    l2_scan_internal::ScanEntries<8>(table, rules, visitor);
   }
 }
 

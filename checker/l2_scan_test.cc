@@ -1,6 +1,8 @@
 #include "checker/l2_scan.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <random>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@ namespace qcow2::checker {
 namespace {
 
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 using testing::IsEmpty;
 
 constexpr uint64_t kCluster = 65536;
@@ -126,6 +129,47 @@ TEST(ScanL2TableTest, WithAnExternalDataFileEveryEntryIsLookedAt) {
   rules.external_data_file = true;
   EXPECT_THAT(Scan({kCopiedFlag, 0, kCopiedFlag | kCluster}, rules).odd,
               ElementsAre(0, 2));
+}
+
+// Runs of random lengths, found as a plain loop finds them.
+TEST(ScanL2TableTest, FindsRunsOfAnyLengthAnywhere) {
+  std::mt19937_64 random(4);
+  for (int table = 0; table < 50; ++table) {
+    std::vector<uint64_t> words;
+    std::vector<std::tuple<uint64_t, uint64_t, uint64_t, bool>> runs;
+    const uint64_t longest = uint64_t{1} << table % 10;
+    while (words.size() < 1024) {
+      const uint64_t length =
+          std::min<uint64_t>(1 + random() % longest, 1024 - words.size());
+      // No run carries on the one before.
+      const uint64_t first = 1 + (runs.size() * 2 + 1) * 1024;
+      runs.emplace_back(words.size(), length, first * kCluster, true);
+      for (uint64_t i = 0; i < length; ++i) {
+        words.push_back(kCopiedFlag | (first + i) * kCluster);
+      }
+      const uint64_t gap = random() % 3 * (random() % 20);
+      words.resize(std::min<uint64_t>(words.size() + gap, 1024));
+    }
+    L2ScanRules rules = Rules();
+    rules.file_end_bytes = kL2OffsetMask;
+    const Recorder seen = Scan(words, rules);
+    ASSERT_THAT(seen.runs, ElementsAreArray(runs));
+    ASSERT_THAT(seen.odd, IsEmpty());
+  }
+}
+
+TEST(AscendingPairsTest, TellsEveryPairAlone) {
+  std::mt19937_64 random(9);
+  for (uint64_t pairs = 0; pairs <= 64; ++pairs) {
+    std::vector<uint64_t> words = {5};
+    uint64_t expected = 0;
+    for (uint64_t i = 0; i < pairs; ++i) {
+      const uint64_t ascends = random() % 2;
+      words.push_back(words.back() + (ascends != 0 ? 512 : 511));
+      expected |= ascends << i;
+    }
+    EXPECT_EQ(AscendingPairs(Table(words).data(), pairs, 512), expected);
+  }
 }
 
 TEST(AscendingEntriesTest, StopsAtEveryPossiblePlace) {

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <iterator>
 #include <limits>
+
+#include "engine/format/byte_order.h"
 
 namespace qcow2::checker {
 namespace {
@@ -11,14 +14,15 @@ namespace {
 // ---- Four-bit codes ---------------------------------------------------------
 
 // The cells that images are made of; any other makes a chunk go over to bytes.
-// Code 0 must be the empty cell.
+// Code 0 must be the empty cell. The first four are those that need no second
+// look if the refcount agrees: then the code is not 0 where the count is 1.
 constexpr ReferenceCell kCodedCells[] = {
     {0, 0},
     {1, kReferenceCopied},
-    {1, kReferenceNotCopied},
     {1, 0},
-    {1, kReferenceMetadata},
     {1, kReferenceMetadata | kReferenceCopied},
+    {1, kReferenceMetadata},
+    {1, kReferenceNotCopied},
     {1, kReferenceMetadata | kReferenceNotCopied},
     {2, kReferenceNotCopied},
     {2, kReferenceMetadata | kReferenceNotCopied},
@@ -33,6 +37,9 @@ constexpr ReferenceCell kCodedCells[] = {
 constexpr uint32_t kCodes = 16;
 static_assert(std::size(kCodedCells) == kCodes);
 constexpr uint8_t kNoCode = 0xff;
+// Codes in a word, and a word with a one in each of them.
+constexpr uint32_t kCodesPerWord = 16;
+constexpr uint64_t kEachCode = 0x1111111111111111;
 
 constexpr ReferenceCell SumOf(ReferenceCell cell, uint64_t weight,
                               uint32_t flags) {
@@ -76,6 +83,17 @@ MakeCodeSums() {
   return sums;
 }
 constexpr auto kCodeSums = MakeCodeSums();
+
+// Adds to the code of cluster `index` of a chunk in its word; false if there is
+// no code for the sum.
+bool AddToCode(uint64_t& codes, uint32_t index, const CodeSums& sums) {
+  const uint32_t shift = index % kCodesPerWord * 4;
+  const uint64_t code = codes >> shift & 15u;
+  const uint64_t sum = sums[code];
+  if (sum == kNoCode) return false;
+  codes ^= (code ^ sum) << shift;
+  return true;
+}
 
 }  // namespace
 
@@ -143,33 +161,8 @@ void ReferenceMap::Chunk::AddToRuns(uint32_t begin, uint32_t end,
   runs_.erase(kept, runs_.begin() + last);
 }
 
-void ReferenceMap::Chunk::AddSingles(std::span<const SingleReference> singles,
-                                     uint64_t weight) {
-  // A list of runs is no place for many separate clusters.
-  if (form_ == Form::kRuns && singles.size() >= kManySingles) {
-    ConvertRunsToCodes();
-  }
-  size_t i = 0;
-  if (form_ == Form::kCodes && weight <= kMaxCodeWeight) {
-    const auto& sums = kCodeSums[weight];
-    for (; i < singles.size(); ++i) {
-      const uint64_t index = singles[i].cluster() % kChunkClusters;
-      uint8_t& pair = codes_[index / 2];
-      const uint32_t shift = index % 2 * 4;
-      const uint8_t sum = sums[singles[i].flags()][pair >> shift & 15u];
-      if (sum == kNoCode) break;
-      pair = static_cast<uint8_t>((pair & ~(15u << shift)) | sum << shift);
-    }
-  }
-  for (; i < singles.size(); ++i) {
-    const uint32_t index =
-        static_cast<uint32_t>(singles[i].cluster() % kChunkClusters);
-    Add(index, index + 1, weight, singles[i].flags());
-  }
-}
-
 void ReferenceMap::Chunk::ConvertRunsToCodes() {
-  codes_.assign(kChunkClusters / 2, 0);
+  codes_.assign(kChunkClusters / kCodesPerWord, 0);
   form_ = Form::kCodes;
   std::vector<Run> runs;
   runs.swap(runs_);
@@ -186,25 +179,21 @@ bool ReferenceMap::Chunk::AddToCodes(uint32_t& begin, uint32_t end,
                                      uint64_t weight, uint32_t flags) {
   if (weight > kMaxCodeWeight || flags >= kCallerFlags) return begin >= end;
   const CodeSums& sums = kCodeSums[weight][flags];
-  const auto add_one = [&](uint32_t index) {
-    const uint32_t shift = index % 2 * 4;
-    uint8_t& pair = codes_[index / 2];
-    const uint8_t sum = sums[pair >> shift & 15u];
-    if (sum == kNoCode) return false;
-    pair = static_cast<uint8_t>((pair & ~(15u << shift)) | sum << shift);
-    return true;
-  };
   while (begin < end) {
-    // Whole bytes of untouched clusters, the usual case of a longer range.
-    const uint8_t fresh = sums[0];
-    if (begin % 2 == 0 && end - begin >= 2 && codes_[begin / 2] == 0 &&
-        fresh != kNoCode) {
-      codes_[begin / 2] = static_cast<uint8_t>(fresh << 4 | fresh);
-      begin += 2;
+    const uint32_t word = begin / kCodesPerWord * kCodesPerWord;
+    const uint32_t stop = std::min(end, word + kCodesPerWord);
+    uint64_t& codes = codes_[word / kCodesPerWord];
+    const uint64_t mask = ~uint64_t{0} >> (64 - (stop - begin) * 4)
+                                              << ((begin - word) * 4);
+    // Untouched clusters are the usual case of a range.
+    if ((codes & mask) == 0 && sums[0] != kNoCode) {
+      codes |= sums[0] * kEachCode & mask;
+      begin = stop;
       continue;
     }
-    if (!add_one(begin)) return false;
-    ++begin;
+    for (; begin < stop; ++begin) {
+      if (!AddToCode(codes, begin, sums)) return false;
+    }
   }
   return true;
 }
@@ -215,7 +204,7 @@ void ReferenceMap::Chunk::WidenCodes() {
     const ReferenceCell& cell = kCodedCells[CodeAt(i)];
     bytes_[i] = static_cast<uint8_t>(cell.count << kFlagBits | cell.flags);
   }
-  std::vector<uint8_t>().swap(codes_);
+  std::vector<uint64_t>().swap(codes_);
   form_ = Form::kBytes;
 }
 
@@ -279,19 +268,16 @@ uint32_t EndOfLike(const std::vector<Word>& words, uint32_t index,
 
 uint32_t ReferenceMap::Chunk::EndOfLikeCodes(uint32_t index,
                                              uint32_t limit) const {
-  const uint32_t code = CodeAt(index);
-  uint32_t i = index + 1;
-  if (i % 2 != 0 && i < limit) {
-    if (CodeAt(i) != code) return i;
-    ++i;
-  }
-  // Whole bytes from here on.
-  const auto pair = static_cast<uint8_t>(code << 4 | code);
-  if (i < limit && codes_[i / 2] == pair) {
-    i = EndOfLike(codes_, i / 2, limit / 2) * 2;
-  }
-  while (i < limit && CodeAt(i) == code) ++i;
-  return std::min(i, limit);
+  const uint64_t pattern = CodeAt(index) * kEachCode;
+  uint32_t word = index / kCodesPerWord;
+  uint64_t difference =
+      (codes_[word] ^ pattern) >> (index % kCodesPerWord * 4)
+                                      << (index % kCodesPerWord * 4);
+  const uint32_t words = (limit + kCodesPerWord - 1) / kCodesPerWord;
+  while (difference == 0 && ++word < words) difference = codes_[word] ^ pattern;
+  if (difference == 0) return limit;
+  const int same = std::countr_zero(difference) / 4;
+  return std::min(limit, word * kCodesPerWord + static_cast<uint32_t>(same));
 }
 
 uint32_t ReferenceMap::Chunk::RunEnd(uint32_t index, uint32_t limit) const {
@@ -313,206 +299,148 @@ uint32_t ReferenceMap::Chunk::RunEnd(uint32_t index, uint32_t limit) const {
 }
 
 uint64_t ReferenceMap::Chunk::MemoryBytes() const {
-  return sizeof(Chunk) + runs_.capacity() * sizeof(Run) + codes_.capacity() +
-         bytes_.capacity() + halfwords_.capacity() * sizeof(uint16_t) +
+  return sizeof(Chunk) + runs_.capacity() * sizeof(Run) +
+         codes_.capacity() * sizeof(uint64_t) + bytes_.capacity() +
+         halfwords_.capacity() * sizeof(uint16_t) +
          words_.capacity() * sizeof(uint64_t);
 }
 
 // ---- ReferenceMap -----------------------------------------------------------
 
-ReferenceMap::ReferenceMap(uint64_t first_cluster, uint64_t end_cluster,
-                           uint64_t memory_limit_bytes)
-    : first_cluster_(first_cluster),
-      end_cluster_(end_cluster),
-      memory_limit_bytes_(memory_limit_bytes),
-      shards_(std::make_unique<Shard[]>(kShards)) {}
-
-ReferenceMap::~ReferenceMap() = default;
-
 namespace {
 
-// References to single clusters kept back by a writer: as many as a usual L2
-// table has entries.
-constexpr size_t kMaxSingles = 8192;
-// Chunks a batch of singles may spread over to be sorted by counting.
-constexpr uint64_t kMaxCountedChunks = 1 << 16;
+// Chunks found by their index alone: enough for 32 TiB of clusters of 64 KiB.
+constexpr uint64_t kMaxSlots = 16384;
+
+uint64_t SlotsFor(uint64_t first_cluster, uint64_t end_cluster) {
+  if (end_cluster <= first_cluster) return 0;
+  constexpr uint64_t kClusters = ReferenceMap::kChunkClusters;
+  return std::min((end_cluster - 1) / kClusters - first_cluster / kClusters + 1,
+                  kMaxSlots);
+}
 
 }  // namespace
 
-ReferenceMap::Writer::Writer(ReferenceMap& map) : map_(map) {}
+ReferenceMap::ReferenceMap(uint64_t first_cluster, uint64_t end_cluster,
+                           uint64_t memory_limit_bytes)
+    : first_cluster_(first_cluster),
+      memory_limit_bytes_(memory_limit_bytes),
+      end_cluster_(end_cluster),
+      slots_(SlotsFor(first_cluster, end_cluster)) {}
 
-void ReferenceMap::Writer::Enter(uint64_t chunk_index) {
-  if (chunk_ != nullptr && chunk_index_ == chunk_index) return;
-  Leave();
-  Shard& shard = map_.ShardOf(chunk_index);
-  lock_ = std::unique_lock<std::mutex>(shard.mutex);
-  std::unique_ptr<Chunk>& chunk = shard.chunks[chunk_index];
-  if (chunk == nullptr) {
-    chunk = std::make_unique<Chunk>();
-    map_.AccountMemory(static_cast<int64_t>(chunk->MemoryBytes()));
-  }
-  chunk_ = chunk.get();
-  chunk_index_ = chunk_index;
-}
-
-void ReferenceMap::Writer::Leave() {
-  chunk_ = nullptr;
-  if (lock_.owns_lock()) lock_.unlock();
-}
+ReferenceMap::~ReferenceMap() = default;
 
 void ReferenceMap::Writer::Release() {
-  FlushSingles();
-  Leave();
+  ReleaseSingles(single_count_);
+  single_count_ = 0;
+  ReleaseRanges();
 }
 
-// Settles what the current chunk has grown by.
-void ReferenceMap::Writer::Account(uint64_t bytes_before) {
-  const uint64_t bytes = chunk_->MemoryBytes();
-  if (bytes == bytes_before) return;
-  map_.AccountMemory(static_cast<int64_t>(bytes) -
-                     static_cast<int64_t>(bytes_before));
-  if (map_.memory_limit_bytes_ != 0 &&
-      static_cast<uint64_t>(map_.memory_bytes_.load()) >
-          map_.memory_limit_bytes_) {
-    Leave();
-    map_.ShrinkWindow();
+void ReferenceMap::Writer::ReleaseSingles(size_t count) {
+  if (count > 0) map_.AddSingles(std::span(singles_).first(count), weight_);
+}
+
+void ReferenceMap::Writer::ReleaseRanges() {
+  if (range_count_ == 0) return;
+  map_.AddRanges(std::span(ranges_).first(range_count_), weight_);
+  range_count_ = 0;
+}
+
+void ReferenceMap::AddRanges(std::span<const Range> ranges, uint64_t weight) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const Range& range : ranges) AddRange(range, weight);
+}
+
+void ReferenceMap::AddSingles(std::span<const Single> singles,
+                              uint64_t weight) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // In an image allocated in random order all chunks have codes, and all of
+  // its clusters pass through this loop.
+  const uint64_t first_chunk = first_cluster_ / kChunkClusters;
+  const bool coded = weight <= kMaxCodeWeight;
+  const auto& sums = kCodeSums[coded ? weight : 0];
+  for (const Single& single : singles) {
+    const uint64_t cluster = single.cluster();
+    const uint64_t place = cluster / kChunkClusters - first_chunk;
+    const uint32_t index = static_cast<uint32_t>(cluster % kChunkClusters);
+    const bool inside =
+        cluster - first_cluster_ < end_cluster_ - first_cluster_;
+    if (!coded || !inside || place >= slots_.size() ||
+        slots_[place].codes == nullptr ||
+        !AddToCode(slots_[place].codes[index / kCodesPerWord], index,
+                   sums[single.flags()])) {
+      AddRange({cluster, 1, single.flags()}, weight);
+    }
   }
 }
 
-void ReferenceMap::Writer::AddInChunk(uint64_t chunk_index, uint32_t begin,
-                                      uint32_t end, uint64_t weight,
-                                      uint32_t flags) {
-  Enter(chunk_index);
-  const uint64_t before = chunk_->MemoryBytes();
-  chunk_->Add(begin, end, weight, flags);
-  Account(before);
-}
-
-void ReferenceMap::Writer::AddRange(uint64_t first_cluster, uint64_t clusters,
-                                    uint64_t weight, uint32_t flags) {
-  uint64_t first = std::max(first_cluster, map_.first_cluster_);
-  const uint64_t stop = first_cluster + clusters;
-  // The end may move down under us: it is read anew for each chunk.
-  while (first < std::min(stop, map_.end_cluster_.load())) {
-    const uint64_t end = std::min(stop, map_.end_cluster_.load());
+void ReferenceMap::AddRange(const Range& range, uint64_t weight) {
+  uint64_t first = std::max(range.first_cluster, first_cluster_);
+  const uint64_t stop = range.first_cluster + range.clusters;
+  // The end may move down on the way.
+  while (first < std::min(stop, end_cluster_)) {
     const uint64_t chunk_index = first / kChunkClusters;
     const uint64_t base = chunk_index * kChunkClusters;
-    const uint64_t chunk_stop = std::min(end, base + kChunkClusters);
-    if (chunk_stop <= first) return;
-    AddInChunk(chunk_index, static_cast<uint32_t>(first - base),
-               static_cast<uint32_t>(chunk_stop - base), weight, flags);
+    const uint64_t chunk_stop =
+        std::min({stop, end_cluster_, base + kChunkClusters});
+    AddInChunk(SlotOf(chunk_index), static_cast<uint32_t>(first - base),
+               static_cast<uint32_t>(chunk_stop - base), weight, range.flags);
     first = chunk_stop;
   }
 }
 
-void ReferenceMap::Writer::Add(uint64_t first_cluster, uint64_t clusters,
-                               uint64_t weight, uint32_t flags) {
-  if (clusters != 1) {
-    AddRange(first_cluster, clusters, weight, flags);
-    return;
-  }
-  if (weight != singles_weight_ || singles_.size() == kMaxSingles) {
-    FlushSingles();
-    singles_weight_ = weight;
-  }
-  if (first_cluster >= map_.first_cluster_ &&
-      first_cluster < map_.end_cluster_.load(std::memory_order_relaxed)) {
-    singles_.emplace_back(first_cluster, flags);
+void ReferenceMap::AddInChunk(Slot& slot, uint32_t begin, uint32_t end,
+                              uint64_t weight, uint32_t flags) {
+  const uint64_t before = slot.chunk->MemoryBytes();
+  slot.chunk->Add(begin, end, weight, flags);
+  slot.codes = slot.chunk->codes();
+  AccountMemory(before, slot.chunk->MemoryBytes());
+  if (memory_limit_bytes_ != 0 && memory_bytes_ > memory_limit_bytes_) {
+    ShrinkWindow();
   }
 }
 
-void ReferenceMap::Writer::SortSinglesByChunk() {
-  uint64_t lowest = ~uint64_t{0};
-  uint64_t highest = 0;
-  for (const SingleReference& single : singles_) {
-    lowest = std::min(lowest, single.cluster());
-    highest = std::max(highest, single.cluster());
+ReferenceMap::Slot& ReferenceMap::SlotOf(uint64_t chunk_index) {
+  const uint64_t place = chunk_index - first_cluster_ / kChunkClusters;
+  Slot& slot = place < slots_.size() ? slots_[place] : others_[chunk_index];
+  if (slot.chunk == nullptr) {
+    slot.chunk = std::make_unique<Chunk>();
+    AccountMemory(0, slot.chunk->MemoryBytes());
   }
-  const uint64_t first_chunk = lowest / kChunkClusters;
-  const uint64_t chunks = highest / kChunkClusters - first_chunk + 1;
-  if (chunks > kMaxCountedChunks) {
-    std::sort(singles_.begin(), singles_.end(),
-              [](const SingleReference& a, const SingleReference& b) {
-                return a.cluster() < b.cluster();
-              });
-    return;
-  }
-  const auto chunk_of = [&](const SingleReference& single) {
-    return single.cluster() / kChunkClusters - first_chunk;
-  };
-  starts_.assign(chunks + 1, 0);
-  for (const SingleReference& single : singles_)
-    ++starts_[chunk_of(single) + 1];
-  for (uint64_t i = 1; i <= chunks; ++i) starts_[i] += starts_[i - 1];
-  sorted_.resize(singles_.size());
-  for (const SingleReference& single : singles_) {
-    sorted_[starts_[chunk_of(single)]++] = single;
-  }
-  singles_.swap(sorted_);
+  return slot;
 }
 
-void ReferenceMap::Writer::AddSinglesInChunk(size_t begin, size_t end) {
-  const uint64_t chunk_index = singles_[begin].cluster() / kChunkClusters;
-  const uint64_t map_end = map_.end_cluster_.load();
-  if (chunk_index * kChunkClusters >= map_end) return;
-  Enter(chunk_index);
-  const uint64_t before = chunk_->MemoryBytes();
-  chunk_->AddSingles(std::span(singles_).subspan(begin, end - begin),
-                     singles_weight_);
-  Account(before);
-}
-
-void ReferenceMap::Writer::FlushSingles() {
-  if (singles_.empty()) return;
-  SortSinglesByChunk();
-  for (size_t begin = 0; begin < singles_.size();) {
-    const uint64_t chunk = singles_[begin].cluster() / kChunkClusters;
-    size_t end = begin + 1;
-    while (end < singles_.size() &&
-           singles_[end].cluster() / kChunkClusters == chunk) {
-      ++end;
-    }
-    AddSinglesInChunk(begin, end);
-    begin = end;
-  }
-  singles_.clear();
-}
-
-void ReferenceMap::AccountMemory(int64_t delta_bytes) {
-  const uint64_t now =
-      static_cast<uint64_t>(memory_bytes_.fetch_add(delta_bytes) + delta_bytes);
-  uint64_t peak = peak_memory_bytes_.load();
-  while (now > peak && !peak_memory_bytes_.compare_exchange_weak(peak, now)) {
-  }
+void ReferenceMap::AccountMemory(uint64_t bytes_before, uint64_t bytes) {
+  memory_bytes_ = memory_bytes_ - bytes_before + bytes;
+  peak_memory_bytes_ = std::max(peak_memory_bytes_, memory_bytes_);
 }
 
 void ReferenceMap::ShrinkWindow() {
-  const std::lock_guard<std::mutex> shrinking(shrink_mutex_);
-  if (static_cast<uint64_t>(memory_bytes_.load()) <= memory_limit_bytes_) {
-    return;
-  }
-  std::vector<uint64_t> indexes = ChunkIndexes();
+  const std::vector<uint64_t> indexes = ChunkIndexes();
   // One chunk is the least that makes progress, whatever the limit.
   if (indexes.size() <= 1) return;
   const uint64_t first_dropped = indexes[indexes.size() / 2];
-  const uint64_t end = first_dropped * kChunkClusters;
-  if (end <= first_cluster_) return;
-  end_cluster_ = std::min(end_cluster_.load(), end);
+  end_cluster_ = std::min(end_cluster_, first_dropped * kChunkClusters);
   for (const uint64_t index : indexes) {
-    if (index < first_dropped) continue;
-    Shard& shard = ShardOf(index);
-    const std::lock_guard<std::mutex> lock(shard.mutex);
-    const auto found = shard.chunks.find(index);
-    if (found == shard.chunks.end()) continue;
-    AccountMemory(-static_cast<int64_t>(found->second->MemoryBytes()));
-    shard.chunks.erase(found);
+    if (index >= first_dropped) DropChunk(index);
+  }
+}
+
+void ReferenceMap::DropChunk(uint64_t chunk_index) {
+  AccountMemory(FindChunk(chunk_index)->MemoryBytes(), 0);
+  const uint64_t place = chunk_index - first_cluster_ / kChunkClusters;
+  if (place < slots_.size()) {
+    slots_[place] = Slot();
+  } else {
+    others_.erase(chunk_index);
   }
 }
 
 const ReferenceMap::Chunk* ReferenceMap::FindChunk(uint64_t chunk_index) const {
-  const Shard& shard = ShardOf(chunk_index);
-  const auto found = shard.chunks.find(chunk_index);
-  return found == shard.chunks.end() ? nullptr : found->second.get();
+  const uint64_t place = chunk_index - first_cluster_ / kChunkClusters;
+  if (place < slots_.size()) return slots_[place].chunk.get();
+  const auto found = others_.find(chunk_index);
+  return found == others_.end() ? nullptr : found->second.chunk.get();
 }
 
 ReferenceCell ReferenceMap::At(uint64_t cluster) const {
@@ -521,14 +449,77 @@ ReferenceCell ReferenceMap::At(uint64_t cluster) const {
   return chunk->At(static_cast<uint32_t>(cluster % kChunkClusters));
 }
 
-std::vector<uint64_t> ReferenceMap::ChunkIndexes() const {
-  std::vector<uint64_t> indexes;
-  for (uint64_t i = 0; i < kShards; ++i) {
-    const std::lock_guard<std::mutex> lock(shards_[i].mutex);
-    for (const auto& [index, chunk] : shards_[i].chunks) {
-      indexes.push_back(index);
+uint64_t ReferenceMap::RunEnd(uint64_t cluster, uint64_t end) const {
+  const uint64_t base = cluster / kChunkClusters * kChunkClusters;
+  const uint64_t limit = std::min(end - base, kChunkClusters);
+  const Chunk* chunk = FindChunk(cluster / kChunkClusters);
+  if (chunk == nullptr) return base + limit;
+  return base + chunk->RunEnd(static_cast<uint32_t>(cluster - base),
+                              static_cast<uint32_t>(limit));
+}
+
+namespace {
+
+// What four codes below 4 stand for as big-endian counts of 16 bits lie in
+// memory, the first byte in the low bits: 1 where the code is not 0. The bit of
+// code k goes from place 4k to 16k + 8; the other products fall elsewhere.
+uint64_t CountsOfCodes(uint64_t codes) {
+  constexpr uint64_t kPlaces = uint64_t{1} << 8 | uint64_t{1} << 20 |
+                               uint64_t{1} << 32 | uint64_t{1} << 44;
+  return ((codes | codes >> 1) & 0x1111) * kPlaces & 0x0100010001000100;
+}
+
+// How many of the 16 codes of a word are below 4 and agree with the counts.
+uint32_t UsualCodes(uint64_t codes, const std::byte* counts) {
+  const uint64_t odd = codes & 0xcccccccccccccccc;
+  for (uint32_t i = 0; i < kCodesPerWord; i += 4) {
+    // The first byte in the low bits.
+    const uint64_t stored = __builtin_bswap64(LoadBe64(counts + i * 2));
+    const uint64_t difference = stored ^ CountsOfCodes(codes >> (i * 4));
+    if (difference != 0) {
+      const int like = std::countr_zero(difference) / 16;
+      return std::min(i + static_cast<uint32_t>(like),
+                      static_cast<uint32_t>(std::countr_zero(odd) / 4));
     }
   }
+  return static_cast<uint32_t>(std::countr_zero(odd) / 4);
+}
+
+}  // namespace
+
+uint64_t ReferenceMap::UsualEnd(uint64_t first, uint64_t end,
+                                const std::byte* counts) const {
+  const Chunk* chunk = FindChunk(first / kChunkClusters);
+  if (chunk == nullptr || chunk->codes() == nullptr) return first;
+  const uint64_t* words = chunk->codes();
+  const uint64_t base = first / kChunkClusters * kChunkClusters;
+  const uint64_t stop = std::min(end - base, kChunkClusters);
+  uint64_t index = first - base;
+  for (; index + kCodesPerWord <= stop; counts += 2 * kCodesPerWord) {
+    const uint64_t shift = index % kCodesPerWord * 4;
+    const uint64_t* word = words + index / kCodesPerWord;
+    uint64_t codes = *word >> shift;
+    if (shift != 0) codes |= word[1] << (64 - shift);
+    const uint32_t usual = UsualCodes(codes, counts);
+    index += usual;
+    if (usual < kCodesPerWord) return base + index;
+  }
+  for (; index < stop; ++index, counts += 2) {
+    const uint64_t code =
+        words[index / kCodesPerWord] >> (index % kCodesPerWord * 4) & 15u;
+    if (code >= 4 || LoadBe16(counts) != (code != 0 ? 1 : 0)) break;
+  }
+  return base + index;
+}
+
+std::vector<uint64_t> ReferenceMap::ChunkIndexes() const {
+  std::vector<uint64_t> indexes;
+  const uint64_t first_chunk = first_cluster_ / kChunkClusters;
+  for (uint64_t place = 0; place < slots_.size(); ++place) {
+    if (slots_[place].chunk != nullptr) indexes.push_back(first_chunk + place);
+  }
+  for (const auto& [index, slot] : others_) indexes.push_back(index);
+  // The others are behind all slots, but in no order.
   std::sort(indexes.begin(), indexes.end());
   return indexes;
 }

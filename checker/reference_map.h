@@ -5,12 +5,11 @@
 // is small, then an array with four bits a cluster for the common cases, and
 // wider only where counts ask for it. What nothing refers to costs nothing.
 //
-// In memory only. Adding is thread-safe through one Writer per thread; reading
+// In memory only. Adding is thread-safe through one Writer a thread; reading
 // starts when all writers are gone.
 #ifndef CHECKER_REFERENCE_MAP_H_
 #define CHECKER_REFERENCE_MAP_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,20 +43,6 @@ enum ReferenceFlag : uint32_t {
 
 inline constexpr uint64_t kMaxReferences = (uint64_t{1} << 60) - 1;
 
-// A reference to one cluster, kept back to be added with others: the cluster
-// and the flags (below 8) in one word, since there are millions of them.
-class SingleReference {
- public:
-  SingleReference() = default;
-  SingleReference(uint64_t cluster, uint32_t flags)
-      : word_(cluster << 3 | flags) {}
-  uint64_t cluster() const { return word_ >> 3; }
-  uint32_t flags() const { return static_cast<uint32_t>(word_ & 7); }
-
- private:
-  uint64_t word_;
-};
-
 class ReferenceMap {
  public:
   // Clusters per chunk.
@@ -75,11 +60,32 @@ class ReferenceMap {
 
   class Chunk;
 
-  // A thread's way in. Holds the lock of the chunk it last added to, so that
-  // runs of neighbours are cheap; Release() before doing anything slow.
+  // A reference to one cluster, kept back to be added with others: the cluster
+  // and the flags (below 8) in one word, since there are millions of them.
+  class Single {
+   public:
+    Single() = default;
+    Single(uint64_t cluster, uint32_t flags) : word_(cluster << 3 | flags) {}
+    uint64_t cluster() const { return word_ >> 3; }
+    uint32_t flags() const { return static_cast<uint32_t>(word_ & 7); }
+
+   private:
+    uint64_t word_;
+  };
+
+  // References to consecutive clusters, likewise.
+  struct Range {
+    uint64_t first_cluster;
+    uint64_t clusters;
+    uint32_t flags;
+  };
+
+  // A thread's way in. Keeps references back and adds many at a time: one lock
+  // for all of them, and one that is free again before anybody waits long.
   class Writer {
    public:
-    explicit Writer(ReferenceMap& map);
+    explicit Writer(ReferenceMap& map)
+        : map_(map), singles_(kSingles), ranges_(kRanges) {}
     ~Writer() { Release(); }
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
@@ -89,33 +95,51 @@ class ReferenceMap {
     // structure is added once, whatever its weight), kReferenceCopied or
     // kReferenceNotCopied for entries of active tables.
     void Add(uint64_t first_cluster, uint64_t clusters, uint64_t weight,
-             uint32_t flags);
-    // Adds what is still kept back and gives back the lock.
+             uint32_t flags) {
+      if (weight != weight_) {
+        Release();
+        weight_ = weight;
+      }
+      if (range_count_ == kRanges) ReleaseRanges();
+      ranges_[range_count_++] = {first_cluster, clusters, flags};
+    }
+    // Adds what is still kept back.
     void Release();
 
+    // For loops that add millions of single clusters, where every step counts:
+    // Open gives the place to put the next one, of `weight` references each;
+    // MakeRoom, told the place behind the last one put, gives that or another
+    // where there is room; Close is told the place behind the last one. In
+    // between, no Add with another weight and no Release.
+    Single* Open(uint64_t weight) {
+      if (weight != weight_) {
+        Release();
+        weight_ = weight;
+      }
+      return singles_.data() + single_count_;
+    }
+    Single* MakeRoom(Single* next) {
+      if (next != singles_.data() + kSingles) return next;
+      ReleaseSingles(kSingles);
+      return singles_.data();
+    }
+    void Close(const Single* next) {
+      single_count_ = static_cast<size_t>(next - singles_.data());
+    }
+
    private:
-    friend class ReferenceMap;
-    void AddRange(uint64_t first_cluster, uint64_t clusters, uint64_t weight,
-                  uint32_t flags);
-    void AddInChunk(uint64_t chunk_index, uint32_t begin, uint32_t end,
-                    uint64_t weight, uint32_t flags);
-    // Adds the singles, chunk by chunk: in an image allocated in random order
-    // each would otherwise mean another lock and another chunk.
-    void FlushSingles();
-    void SortSinglesByChunk();
-    void AddSinglesInChunk(size_t begin, size_t end);
-    void Enter(uint64_t chunk_index);
-    void Leave();
-    void Account(uint64_t bytes_before);
+    static constexpr size_t kSingles = 4096;
+    static constexpr size_t kRanges = 1024;
+
+    void ReleaseSingles(size_t count);
+    void ReleaseRanges();
 
     ReferenceMap& map_;
-    std::unique_lock<std::mutex> lock_;
-    uint64_t chunk_index_ = 0;
-    Chunk* chunk_ = nullptr;
-    std::vector<SingleReference> singles_;
-    std::vector<SingleReference> sorted_;
-    std::vector<uint32_t> starts_;
-    uint64_t singles_weight_ = 0;
+    std::vector<Single> singles_;
+    std::vector<Range> ranges_;
+    size_t single_count_ = 0;
+    size_t range_count_ = 0;
+    uint64_t weight_ = 0;
   };
 
   uint64_t first_cluster() const { return first_cluster_; }
@@ -123,11 +147,20 @@ class ReferenceMap {
   uint64_t end_cluster() const { return end_cluster_; }
   // The cell of one cluster.
   ReferenceCell At(uint64_t cluster) const;
+  // The end of the run of like cells from `cluster` on, at most `end`, which is
+  // behind it. No run crosses a chunk; neighbours may be alike.
+  uint64_t RunEnd(uint64_t cluster, uint64_t end) const;
   // Calls `visit(first_cluster, clusters, cell)` for consecutive runs of like
   // clusters that cover [first, end) without gaps, unreferenced runs included.
-  // A run never crosses a chunk; neighbours may be alike.
   template <typename Visit>
   void ForEachRun(uint64_t first, uint64_t end, Visit visit) const;
+  // How far, at most to `end`, the clusters from `first` on are as they usually
+  // are, and counted right: one reference or none, no flags but COPIED or
+  // metadata with COPIED, and the count in `counts`, big-endian 16-bit counts
+  // from that of `first` on, is that number. May stop early: it looks where
+  // that is quick.
+  uint64_t UsualEnd(uint64_t first, uint64_t end,
+                    const std::byte* counts) const;
   // Indexes of the chunks that hold anything, ascending.
   std::vector<uint64_t> ChunkIndexes() const;
 
@@ -135,27 +168,36 @@ class ReferenceMap {
   uint64_t peak_memory_bytes() const { return peak_memory_bytes_; }
 
  private:
-  static constexpr uint64_t kShards = 64;
-  struct Shard {
-    mutable std::mutex mutex;
-    absl::flat_hash_map<uint64_t, std::unique_ptr<Chunk>> chunks;
+  // A chunk, and its four-bit codes while it has that form.
+  struct Slot {
+    std::unique_ptr<Chunk> chunk;
+    uint64_t* codes = nullptr;
   };
 
-  Shard& ShardOf(uint64_t chunk_index) const {
-    return shards_[chunk_index % kShards];
-  }
+  void AddSingles(std::span<const Single> singles, uint64_t weight);
+  void AddRanges(std::span<const Range> ranges, uint64_t weight);
+  void AddRange(const Range& range, uint64_t weight);
+  void AddInChunk(Slot& slot, uint32_t begin, uint32_t end, uint64_t weight,
+                  uint32_t flags);
+  // Makes it if there is none. Good until the next call.
+  Slot& SlotOf(uint64_t chunk_index);
   const Chunk* FindChunk(uint64_t chunk_index) const;
-  void AccountMemory(int64_t delta_bytes);
+  void AccountMemory(uint64_t bytes_before, uint64_t bytes);
   // Drops the upper half of the chunks and moves the end down to them.
   void ShrinkWindow();
+  void DropChunk(uint64_t chunk_index);
 
   const uint64_t first_cluster_;
-  std::atomic<uint64_t> end_cluster_;
   const uint64_t memory_limit_bytes_;
-  std::atomic<int64_t> memory_bytes_{0};
-  std::atomic<uint64_t> peak_memory_bytes_{0};
-  std::mutex shrink_mutex_;
-  std::unique_ptr<Shard[]> shards_;
+  // Guards all that follows as long as there are writers.
+  std::mutex mutex_;
+  uint64_t end_cluster_;
+  uint64_t memory_bytes_ = 0;
+  uint64_t peak_memory_bytes_ = 0;
+  // Chunks from that of first_cluster_ on; those far behind in an image that
+  // is huge, or claims to be, in others_.
+  std::vector<Slot> slots_;
+  absl::flat_hash_map<uint64_t, Slot> others_;
 };
 
 // A chunk: the cells of kChunkClusters clusters. Not thread-safe.
@@ -164,8 +206,12 @@ class ReferenceMap::Chunk {
   Chunk() : runs_{{0, {}}} {}
 
   void Add(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
-  // Adds `weight` references to each of the clusters, which are in this chunk.
-  void AddSingles(std::span<const SingleReference> singles, uint64_t weight);
+  // The four-bit codes, sixteen a word, the first in the low bits; null in
+  // other forms.
+  uint64_t* codes() { return codes_.empty() ? nullptr : codes_.data(); }
+  const uint64_t* codes() const {
+    return codes_.empty() ? nullptr : codes_.data();
+  }
   ReferenceCell At(uint32_t index) const;
   // The end of the run of cells like the one at `index`, at most `limit`.
   uint32_t RunEnd(uint32_t index, uint32_t limit) const;
@@ -176,16 +222,14 @@ class ReferenceMap::Chunk {
     uint32_t begin;
     ReferenceCell cell;
   };
-  // How cells are held: as runs; as an array of four-bit codes, two a byte,
+  // How cells are held: as runs; as an array of four-bit codes, sixteen a word,
   // for the cells that real images are made of; or as an array of words of 8,
   // 16 or 64 bits with the flags in the low kFlagBits and the count above.
   enum class Form { kRuns, kCodes, kBytes, kHalfwords, kWords };
   static constexpr int kFlagBits = 4;
   static constexpr uint32_t kFlagMask = (1u << kFlagBits) - 1;
   // Beyond this many runs an array is smaller or faster.
-  static constexpr size_t kMaxRuns = 256;
-  // So many separate clusters at once make an array worth while.
-  static constexpr size_t kManySingles = 128;
+  static constexpr size_t kMaxRuns = 64;
 
   static ReferenceCell Sum(ReferenceCell cell, uint64_t weight, uint32_t flags);
   void AddToRuns(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
@@ -201,7 +245,7 @@ class ReferenceMap::Chunk {
   bool AddToArray(std::vector<Word>& cells, uint32_t& begin, uint32_t end,
                   uint64_t weight, uint32_t flags);
   uint32_t CodeAt(uint32_t index) const {
-    return codes_[index / 2] >> (index % 2 * 4) & 15u;
+    return static_cast<uint32_t>(codes_[index / 16] >> (index % 16 * 4) & 15u);
   }
   uint32_t EndOfLikeCodes(uint32_t index, uint32_t limit) const;
   void ConvertRunsToCodes();
@@ -216,7 +260,7 @@ class ReferenceMap::Chunk {
 
   Form form_ = Form::kRuns;
   std::vector<Run> runs_;
-  std::vector<uint8_t> codes_;
+  std::vector<uint64_t> codes_;
   std::vector<uint8_t> bytes_;
   std::vector<uint16_t> halfwords_;
   std::vector<uint64_t> words_;
@@ -225,23 +269,9 @@ class ReferenceMap::Chunk {
 template <typename Visit>
 void ReferenceMap::ForEachRun(uint64_t first, uint64_t end, Visit visit) const {
   while (first < end) {
-    const uint64_t chunk_index = first / kChunkClusters;
-    const uint64_t base = chunk_index * kChunkClusters;
-    const uint64_t stop =
-        end - base < kChunkClusters ? end : base + kChunkClusters;
-    const Chunk* chunk = FindChunk(chunk_index);
-    if (chunk == nullptr) {
-      visit(first, stop - first, ReferenceCell{});
-      first = stop;
-      continue;
-    }
-    while (first < stop) {
-      const uint32_t begin = static_cast<uint32_t>(first - base);
-      const uint32_t run_end =
-          chunk->RunEnd(begin, static_cast<uint32_t>(stop - base));
-      visit(first, uint64_t{run_end} - begin, chunk->At(begin));
-      first = base + run_end;
-    }
+    const uint64_t stop = RunEnd(first, end);
+    visit(first, stop - first, At(first));
+    first = stop;
   }
 }
 

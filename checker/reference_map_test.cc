@@ -1,11 +1,13 @@
 #include "checker/reference_map.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <random>
 #include <thread>
 #include <vector>
 
+#include "engine/format/byte_order.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -117,6 +119,84 @@ TEST_P(ReferenceMapRandomTest, CountsLikeAPlainMap) {
   }
   ExpectRunsMatchCells(map, 0, end);
   ExpectRunsMatchCells(map, 77, kChunk + 3);
+}
+
+// How far UsualEnd may look: each cluster in turn.
+uint64_t PlainUsualEnd(const ReferenceMap& map, uint64_t first, uint64_t end,
+                       const std::vector<std::byte>& counts) {
+  for (; first < end; ++first) {
+    const ReferenceCell cell = map.At(first);
+    const bool usual =
+        cell.count <= 1 &&
+        (cell.flags & (kReferenceOverlap | kReferenceNotCopied)) == 0 &&
+        cell.flags != kReferenceMetadata;
+    if (!usual || LoadBe16(&counts[first * 2]) != cell.count) break;
+  }
+  return first;
+}
+
+TEST(ReferenceMapTest, UsualClustersWithTheirCountsArePassedOver) {
+  std::mt19937_64 random(7);
+  const uint64_t end = 3000;
+  ReferenceMap map(0, end, 0);
+  std::vector<std::byte> counts(end * 2);
+  const ReferenceCell odd[] = {
+      {1, kReferenceNotCopied},
+      {1, kReferenceMetadata},
+      {2, kReferenceCopied},
+      {2, kReferenceNotCopied},
+      {3, 0},
+  };
+  for (uint64_t c = 0; c < end; ++c) {
+    // Long stretches in order, some trouble in between.
+    ReferenceCell cell = {c / 50 % 4 == 0 ? 0u : 1u, 0};
+    if (c / 100 % 3 == 0) cell.flags = kReferenceCopied;
+    if (c % 91 == 0) cell.flags = kReferenceCopied | kReferenceMetadata;
+    if (random() % 20 == 0) cell = odd[random() % std::size(odd)];
+    const uint64_t weight = cell.count;
+    if (weight > 0) Add(map, c, 1, weight, cell.flags);
+    const uint64_t stored = random() % 30 == 0 ? random() % 600 : weight;
+    StoreBe16(&counts[c * 2], static_cast<uint16_t>(stored));
+  }
+  for (uint64_t first = 0; first < end; ++first) {
+    for (const uint64_t limit : {end, std::min(end, first + random() % 40)}) {
+      ASSERT_EQ(map.UsualEnd(first, limit, &counts[first * 2]),
+                PlainUsualEnd(map, first, limit, counts))
+          << first << " to " << limit;
+    }
+  }
+}
+
+TEST(ReferenceMapTest, ClustersFarApartInAHugeFileAreCounted) {
+  const uint64_t end = uint64_t{1} << 54;
+  ReferenceMap map(0, end, 0);
+  {
+    ReferenceMap::Writer writer(map);
+    for (uint64_t c = 1; c < end; c *= 3) writer.Add(c - 1, 3, 1, 0);
+  }
+  EXPECT_EQ(map.At(2).count, 2);  // From 0 and from 2 on.
+  for (uint64_t c = 27; c < end; c *= 3) {
+    EXPECT_EQ(map.At(c - 2).count, 0);
+    EXPECT_EQ(map.At(c).count, 1);
+    EXPECT_EQ(map.At(c + 2).count, 0);
+  }
+  const std::vector<uint64_t> chunks = map.ChunkIndexes();
+  EXPECT_TRUE(std::is_sorted(chunks.begin(), chunks.end()));
+  EXPECT_GT(chunks.back(), uint64_t{1} << 36);
+  EXPECT_LT(map.peak_memory_bytes(), 64 * 1024);
+}
+
+TEST(ReferenceMapTest, MemoryLimitHoldsForClustersFarApart) {
+  const uint64_t end = uint64_t{1} << 54;
+  ReferenceMap map(0, end, 2000);
+  {
+    ReferenceMap::Writer writer(map);
+    for (uint64_t i = 0; i < 1000; ++i) writer.Add((i << 40) + 5, 1, 1, 0);
+  }
+  EXPECT_LT(map.end_cluster(), uint64_t{1000} << 40);
+  EXPECT_EQ(map.At(5).count, 1);
+  EXPECT_EQ(map.At((uint64_t{999} << 40) + 5).count, 0);
+  EXPECT_LT(map.peak_memory_bytes(), 4000);
 }
 
 // Weights that stay in bytes, need 16 bits, need 64 bits.

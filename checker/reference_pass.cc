@@ -57,13 +57,20 @@ class ReferenceVisitor : public TableVisitor {
   void VisitHole(uint64_t index, FindingSink& sink) override;
   void EndBatch() override { writer_.Release(); }
 
-  // Called by the scan.
-  void OnRun(const L2Run& run);
-  void OnOdd(uint64_t index, L2Entry entry);
+  // What an entry that is no part of a run comes to.
+  struct OddEntry {
+    uint64_t first_cluster = 0;
+    uint64_t clusters = 0;  // 0: refers to none
+    uint32_t flags = 0;
+    uint64_t allocated_offset = 0;  // of the whole cluster it maps; 0: none
+  };
+  // Judges the entry.
+  OddEntry OnOdd(uint64_t index, L2Entry entry);
 
  private:
+  // Scans the table, whose entries go to the map, and counts.
+  void Scan(std::span<const std::byte> bytes);
   void AddTableItself();
-  void CountAllocated(uint64_t host_offset, uint64_t clusters);
   void ReportUnreadable(const std::vector<UnreadableRange>& unreadable);
   void ReportShape(std::span<const std::byte> bytes);
 
@@ -80,7 +87,6 @@ class ReferenceVisitor : public TableVisitor {
   // Of the table being visited.
   const L2Table* table_ = nullptr;
   FindingSink* sink_ = nullptr;
-  uint64_t next_contiguous_offset_ = 0;
   uint64_t regular_entries_ = 0;
   uint64_t lost_entries_ = 0;
 };
@@ -93,34 +99,15 @@ void ReferenceVisitor::AddTableItself() {
               kReferenceMetadata | table_->flags);
 }
 
-void ReferenceVisitor::CountAllocated(uint64_t host_offset, uint64_t clusters) {
-  if (!report_ || !table_->active()) return;
-  const uint64_t times = table_->active_references;
-  allocation_.allocated_clusters += clusters * times;
-  if (next_contiguous_offset_ != 0 && host_offset != next_contiguous_offset_) {
-    allocation_.fragmented_clusters += times;
-  }
-  next_contiguous_offset_ = host_offset + clusters * geometry_.cluster_size();
-}
-
-void ReferenceVisitor::OnRun(const L2Run& run) {
-  CountAllocated(run.host_offset_bytes, run.entries);
-  regular_entries_ += run.entries;
-  uint32_t flags = 0;
-  if (table_->active()) {
-    flags = run.copied ? kReferenceCopied : kReferenceNotCopied;
-  }
-  writer_.Add(run.host_offset_bytes >> geometry_.cluster_bits(), run.entries,
-              table_->references, flags);
-}
-
-void ReferenceVisitor::OnOdd(uint64_t index, L2Entry entry) {
+ReferenceVisitor::OddEntry ReferenceVisitor::OnOdd(uint64_t index,
+                                                   L2Entry entry) {
+  OddEntry odd;
   if (report_) {
     if (JudgeL2Entry(model_, *table_, index, entry, *sink_)) ++lost_entries_;
     const L2EntryType type =
         TypeOf(entry, geometry_, model_.external_data_file);
     if (type == L2EntryType::kNormal || type == L2EntryType::kZeroAllocated) {
-      CountAllocated(entry.host_offset().value(), 1);
+      odd.allocated_offset = entry.host_offset().value();
     } else if (type == L2EntryType::kCompressed && entry.bitmap() == 0 &&
                !model_.external_data_file && table_->active()) {
       const uint64_t times = table_->active_references;
@@ -131,15 +118,86 @@ void ReferenceVisitor::OnOdd(uint64_t index, L2Entry entry) {
     }
   }
   const EntryReference reference = ReferenceOf(model_, entry, qemu_compatible_);
-  if (reference.length_bytes == 0) return;
-  const uint64_t first = reference.offset_bytes >> geometry_.cluster_bits();
+  if (reference.length_bytes == 0) return odd;
+  odd.first_cluster = reference.offset_bytes >> geometry_.cluster_bits();
   const uint64_t last = (reference.offset_bytes + reference.length_bytes - 1) >>
                         geometry_.cluster_bits();
-  uint32_t flags = 0;
+  odd.clusters = last - odd.first_cluster + 1;
   if (table_->active() && reference.whole_cluster) {
-    flags = reference.copied ? kReferenceCopied : kReferenceNotCopied;
+    odd.flags = reference.copied ? kReferenceCopied : kReferenceNotCopied;
   }
-  writer_.Add(first, last - first + 1, table_->references, flags);
+  return odd;
+}
+
+// What is kept while the entries of one table pass by: on the stack and known
+// to nobody else, so that it stays in registers.
+class TableScan {
+ public:
+  TableScan(ReferenceVisitor& visitor, ReferenceMap::Writer& writer,
+            const L2ScanRules& rules, const L2Table& table)
+      : visitor_(visitor),
+        writer_(writer),
+        next_(writer.Open(table.references)),
+        weight_(table.references),
+        cluster_bits_(rules.cluster_bits),
+        flags_copied_(table.active() ? uint32_t{kReferenceCopied} : 0),
+        flags_not_copied_(table.active() ? uint32_t{kReferenceNotCopied} : 0) {}
+
+  // Called by the scan.
+  void OnRun(const L2Run& run) {
+    CountAllocated(run.host_offset_bytes, run.entries);
+    regular_entries_ += run.entries;
+    const uint64_t cluster = run.host_offset_bytes >> cluster_bits_;
+    const uint32_t flags = run.copied ? flags_copied_ : flags_not_copied_;
+    if (run.entries > 1) {
+      writer_.Add(cluster, run.entries, weight_, flags);
+    } else {
+      next_ = writer_.MakeRoom(next_);
+      *next_++ = ReferenceMap::Single(cluster, flags);
+    }
+  }
+  void OnOdd(uint64_t index, L2Entry entry) {
+    const ReferenceVisitor::OddEntry odd = visitor_.OnOdd(index, entry);
+    if (odd.allocated_offset != 0) CountAllocated(odd.allocated_offset, 1);
+    if (odd.clusters == 0) return;
+    writer_.Add(odd.first_cluster, odd.clusters, weight_, odd.flags);
+  }
+
+  void Finish() { writer_.Close(next_); }
+  uint64_t allocated() const { return allocated_; }
+  uint64_t fragmented() const { return fragmented_; }
+  uint64_t regular_entries() const { return regular_entries_; }
+
+ private:
+  void CountAllocated(uint64_t host_offset, uint64_t clusters) {
+    allocated_ += clusters;
+    if (next_offset_ != 0 && host_offset != next_offset_) ++fragmented_;
+    next_offset_ = host_offset + (clusters << cluster_bits_);
+  }
+
+  ReferenceVisitor& visitor_;
+  ReferenceMap::Writer& writer_;
+  ReferenceMap::Single* next_;
+  const uint64_t weight_;
+  const uint32_t cluster_bits_;
+  const uint32_t flags_copied_;
+  const uint32_t flags_not_copied_;
+  uint64_t allocated_ = 0;
+  uint64_t fragmented_ = 0;
+  uint64_t next_offset_ = 0;  // behind the last allocated cluster
+  uint64_t regular_entries_ = 0;
+};
+
+void ReferenceVisitor::Scan(std::span<const std::byte> bytes) {
+  const L2ScanRules rules = rules_;
+  TableScan scan(*this, writer_, rules, *table_);
+  ScanL2Table(bytes, rules, scan);
+  scan.Finish();
+  regular_entries_ = scan.regular_entries();
+  if (!report_ || !table_->active()) return;
+  const uint64_t times = table_->active_references;
+  allocation_.allocated_clusters += scan.allocated() * times;
+  allocation_.fragmented_clusters += scan.fragmented() * times;
 }
 
 void ReferenceVisitor::ReportUnreadable(
@@ -188,16 +246,12 @@ void ReferenceVisitor::VisitTable(
     const std::vector<UnreadableRange>& unreadable, FindingSink& sink) {
   table_ = &tables_[index];
   sink_ = &sink;
-  next_contiguous_offset_ = 0;
   regular_entries_ = 0;
   lost_entries_ = 0;
   AddTableItself();
-  if (!report_) {
-    ScanL2Table(bytes, rules_, *this);
-    return;
-  }
-  if (!unreadable.empty()) ReportUnreadable(unreadable);
-  ScanL2Table(bytes, rules_, *this);
+  if (report_ && !unreadable.empty()) ReportUnreadable(unreadable);
+  Scan(bytes);
+  if (!report_) return;
   if (lost_entries_ > 0) shared_.references_incomplete = true;
   ReportShape(bytes);
   if (unreadable.empty() && table_->active() &&

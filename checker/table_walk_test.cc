@@ -1,0 +1,165 @@
+// A walk with many threads comes out as one with a single one.
+#include "checker/table_walk.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "checker/reference_map.h"
+#include "engine/format/byte_order.h"
+#include "engine/storage/faulty_file.h"
+#include "engine/storage/memory_file.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::checker {
+namespace {
+
+using testing::Each;
+
+constexpr uint64_t kTableBytes = 512;
+constexpr uint64_t kTables = 3000;
+
+// Tables of words from 0 on, one behind the other with gaps here and there.
+struct Tables {
+  std::vector<uint64_t> offsets;
+  MemoryFile file;
+};
+
+std::unique_ptr<Tables> MakeTables() {
+  auto tables = std::make_unique<Tables>();
+  std::mt19937_64 random(1);
+  uint64_t offset = 0;
+  std::vector<std::byte> bytes(kTableBytes);
+  for (uint64_t i = 0; i < kTables; ++i) {
+    for (uint64_t word = 0; word < kTableBytes / 8; ++word) {
+      StoreBe64(&bytes[word * 8], i * kTableBytes / 8 + word);
+    }
+    tables->offsets.push_back(offset);
+    EXPECT_TRUE(tables->file.Pwrite(offset, bytes).ok());
+    offset += kTableBytes;
+    if (random() % 10 == 0) offset += random() % 100 * kTableBytes;
+  }
+  return tables;
+}
+
+// What the threads of a walk saw together.
+struct Seen {
+  std::vector<std::atomic<int>> visits = std::vector<std::atomic<int>>(kTables);
+  std::atomic<int> wrong_bytes{0};
+  std::atomic<uint64_t> unreadable_bytes{0};
+};
+
+// Adds the words of each table to a map, and reports every seventh table.
+class Visitor : public TableVisitor {
+ public:
+  Visitor(Seen& seen, ReferenceMap& map) : seen_(seen), writer_(map) {}
+
+  void VisitTable(uint64_t index, std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& unreadable,
+                  FindingSink& sink) override {
+    ++seen_.visits[index];
+    for (const UnreadableRange& range : unreadable) {
+      seen_.unreadable_bytes += range.length_bytes;
+    }
+    const uint64_t first = index * kTableBytes / 8;
+    if (LoadBe64(bytes.data()) != first && unreadable.empty()) {
+      ++seen_.wrong_bytes;
+    }
+    writer_.Add(first, kTableBytes / 8, 1, 0);
+    writer_.Add(index * index, 1, 1, kReferenceCopied);
+    if (index % 7 != 0) return;
+    Finding finding;
+    finding.problem = Problem::kL2EntryReserved;
+    finding.location.structure = Structure::kActiveL2;
+    finding.location.table_offset = index;
+    finding.location.index = 0;
+    sink.Add(std::move(finding));
+  }
+  void VisitHole(uint64_t index, FindingSink& /*sink*/) override {
+    ++seen_.visits[index];
+  }
+  void EndBatch() override { writer_.Release(); }
+
+ private:
+  Seen& seen_;
+  ReferenceMap::Writer writer_;
+};
+
+TableWalk WalkOver(const Tables& tables, Seen& seen, ReferenceMap& map) {
+  TableWalk walk;
+  walk.tables = kTables;
+  walk.table_bytes = kTableBytes;
+  walk.offset_of = [&](uint64_t index) { return tables.offsets[index]; };
+  walk.make_visitor = [&] { return std::make_unique<Visitor>(seen, map); };
+  return walk;
+}
+
+class TableWalkTest : public testing::TestWithParam<unsigned> {};
+
+TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
+  const std::unique_ptr<Tables> tables = MakeTables();
+  CheckOptions options;
+  options.jobs = GetParam();
+  CheckState state(tables->file, options);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(*tables, seen, map));
+
+  std::vector<int> visits(seen.visits.begin(), seen.visits.end());
+  EXPECT_THAT(visits, Each(1));
+  EXPECT_EQ(seen.wrong_bytes, 0);
+  std::vector<uint64_t> found;
+  for (const Finding& finding : state.sink.TakeFindings()) {
+    found.push_back(*finding.location.table_offset);
+  }
+  EXPECT_EQ(found.size(), (kTables + 6) / 7);
+  EXPECT_TRUE(std::is_sorted(found.begin(), found.end()));
+  uint64_t references = 0;
+  map.ForEachRun(0, map.end_cluster(),
+                 [&](uint64_t, uint64_t clusters, const ReferenceCell& cell) {
+                   references += clusters * cell.count;
+                 });
+  EXPECT_EQ(references, kTables * (kTableBytes / 8 + 1));
+}
+
+TEST_P(TableWalkTest, BadSectorsAreToldToThoseTheyConcern) {
+  const std::unique_ptr<Tables> tables = MakeTables();
+  FaultyFile faulty(tables->file);
+  faulty.FailReadsIn({tables->offsets[10], kTableBytes});
+  faulty.FailReadsIn({tables->offsets[2000], kTableBytes});
+  CheckOptions options;
+  options.jobs = GetParam();
+  CheckState state(faulty, options);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(*tables, seen, map));
+  std::vector<int> visits(seen.visits.begin(), seen.visits.end());
+  EXPECT_THAT(visits, Each(1));
+  EXPECT_EQ(seen.wrong_bytes, 0);
+  EXPECT_EQ(seen.unreadable_bytes, 2 * kTableBytes);
+}
+
+TEST_P(TableWalkTest, ACancelledWalkEnds) {
+  const std::unique_ptr<Tables> tables = MakeTables();
+  const std::atomic<bool> cancel(true);
+  CheckOptions options;
+  options.jobs = GetParam();
+  options.cancel = &cancel;
+  CheckState state(tables->file, options);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(*tables, seen, map));
+  std::vector<int> visits(seen.visits.begin(), seen.visits.end());
+  EXPECT_THAT(visits, Each(0));
+  EXPECT_TRUE(state.sink.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, TableWalkTest, testing::Values(1, 2, 8));
+
+}  // namespace
+}  // namespace qcow2::checker
