@@ -1,10 +1,9 @@
 #!/bin/bash
 # Installs what is missing and runs every test, those of the code that reads
-# images again under
-# AddressSanitizer and UndefinedBehaviorSanitizer, and libFuzzer for a few
-# seconds (FUZZ_SECONDS) on each of its targets. The last line of stdout is
-# "N passed, N failed"; the exit status is 0 if nothing failed. Arguments are
-# handed to `bazel test`.
+# images again under AddressSanitizer and UndefinedBehaviorSanitizer, those with
+# threads under ThreadSanitizer, and libFuzzer for a few seconds (FUZZ_SECONDS)
+# on each of its targets. The last line of stdout is "N passed, N failed"; the
+# exit status is 0 if nothing failed. Arguments are handed to `bazel test`.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -38,6 +37,8 @@ run_tests plain //... "$@"
 run_tests sanitized --config=asan --build_tests_only \
   --test_tag_filters=-no-sanitizer \
   //checker/... //engine/... //fuzz/... //tests/corpus/...
+run_tests threads --config=tsan --build_tests_only \
+  --test_tag_filters=threads //checker/...
 run_tests fuzz --config=fuzz --test_env=FUZZ_SECONDS //fuzz:for_a_while
 /usr/bin/python3 tools/count_tests.py "$events/plain.json" \
-  "$events/sanitized.json" "$events/fuzz.json"
+  "$events/sanitized.json" "$events/threads.json" "$events/fuzz.json"
