@@ -22,6 +22,7 @@
 #include "engine/format/luks_extension.h"
 #include "engine/format/refcount_block.h"
 #include "engine/format/snapshot_table.h"
+#include "engine/storage/faulty_file.h"
 #include "engine/storage/overlay_file.h"
 #include "gtest/gtest.h"
 #include "repair/planner.h"
@@ -651,6 +652,59 @@ TEST(OverlapStepTest, OverlapsWithRefcountStructuresAloneAreNotTouched) {
   EXPECT_TRUE(HasOverlap(run.after));
   EXPECT_EQ(run.rounds, 0);
   EXPECT_TRUE(run.view->DirtyRanges().empty());
+}
+
+// Neither can be copied, and who shares with them cannot either.
+TEST(OverlapStepTest, WhatCannotBeReadIsLeft) {
+  FullImage image;
+  // Far enough from the tables that no one reads it along with them.
+  constexpr uint64_t kBad = kClusters - 1;
+  image.WriteBe64(image.OffsetOf(kBitmapTable), image.OffsetOf(kBad));
+  image.WriteBe64(image.OffsetOf(kL2) + 40, image.OffsetOf(kBad));
+  image.WriteBe64(image.OffsetOf(kL2) + 48, image.OffsetOf(kBitmapTable));
+  FaultyFile file(image.file());
+  file.FailReadsIn({image.OffsetOf(kBad) + 512, 512});
+  const StepRun run(file);
+  EXPECT_EQ(run.rounds, 1);
+  EXPECT_TRUE(HasOverlap(run.after));
+  EXPECT_EQ(Be64At(*run.view, image.OffsetOf(kL2) + 40), image.OffsetOf(kBad));
+  EXPECT_NE(Be64At(*run.view, image.OffsetOf(kL2) + 48),
+            image.OffsetOf(kBitmapTable));
+}
+
+TEST(OverlapStepTest, NothingIsDoneWhileMetadataCannotBeRead) {
+  FullImage image;
+  image.WriteBe64(image.OffsetOf(kL2) + 40, image.OffsetOf(kBitmapData));
+  FaultyFile file(image.file());
+  file.FailReadsIn({image.OffsetOf(kSnapshotL2) + 512, 512});
+  const StepRun run(file);
+  EXPECT_TRUE(HasOverlap(run.before));
+  EXPECT_EQ(run.rounds, 0);
+  EXPECT_TRUE(run.view->DirtyRanges().empty());
+}
+
+// Snapshots whose L1 tables lie across each other: some of it can be taken
+// apart, more than that is refused, with a word in the plan.
+TEST(OverlapStepTest, NoMoreIsMovedThanMemoryShouldHold) {
+  for (const uint64_t snapshots : {2, 40}) {
+    FullImage image;
+    std::vector<uint64_t> clusters;
+    for (uint64_t i = 0; i < snapshots; ++i) clusters.push_back(kClusters);
+    image.AddSnapshots(clusters);
+    // Each 32 MiB long.
+    for (uint64_t i = 0; i < snapshots; ++i) {
+      image.WriteBe64(image.OffsetOf(kSnapshotTable) + i * 64 + 8,
+                      (uint64_t{1} << 22 << 32) | (1 << 16) | (i < 9 ? 2 : 3));
+    }
+    image.Truncate(image.OffsetOf(kClusters) + (uint64_t{32} << 20));
+    const StepRun run(image.file());
+    EXPECT_EQ(run.before.image.snapshots, snapshots);
+    EXPECT_TRUE(HasOverlap(run.before));
+    const bool few = snapshots == 2;
+    EXPECT_EQ(run.rounds, few ? 1 : 0);
+    EXPECT_EQ(HasOverlap(run.after), !few);
+    EXPECT_EQ(run.plan.notes().empty(), few);
+  }
 }
 
 }  // namespace
