@@ -21,8 +21,8 @@ namespace {
 
 using Contents = SimulatedDisk::Contents;
 
-constexpr int kRandomSurvivals = 8;
-constexpr int kSecondCrashes = 4;
+constexpr int kRandomSurvivals = 6;
+constexpr int kSecondCrashes = 3;
 constexpr char kJournal[] = "image.fsck-journal";
 constexpr char kUndo[] = "image.fsck-undo";
 

@@ -70,10 +70,10 @@ uint32_t Crc32cByTable(std::span<const std::byte> bytes, uint32_t before) {
   uint32_t value = ~before;
   while (bytes.size() >= 8) {
     const uint64_t mixed = LoadLe64(bytes.data()) ^ value;
-    value = 0;
-    for (uint32_t i = 0; i < 8; ++i) {
-      value ^= kTables[7 - i][mixed >> (8 * i) & 0xff];
-    }
+    value = kTables[7][mixed & 0xff] ^ kTables[6][mixed >> 8 & 0xff] ^
+            kTables[5][mixed >> 16 & 0xff] ^ kTables[4][mixed >> 24 & 0xff] ^
+            kTables[3][mixed >> 32 & 0xff] ^ kTables[2][mixed >> 40 & 0xff] ^
+            kTables[1][mixed >> 48 & 0xff] ^ kTables[0][mixed >> 56];
     bytes = bytes.subspan(8);
   }
   for (const std::byte byte : bytes) {

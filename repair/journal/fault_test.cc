@@ -22,7 +22,7 @@ namespace {
 
 using Effect = CallFault::Effect;
 
-constexpr int kCrashes = 3;
+constexpr int kCrashes = 2;
 constexpr char kJournal[] = "image.fsck-journal";
 
 std::vector<CallFault> Faults() {
