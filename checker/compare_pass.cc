@@ -257,7 +257,13 @@ void CompareVisitor::CompareAround(
         count_at(range.offset_bytes + range.length_bytes), bad_first, end);
     CompareRange(base, next, bad_first, bytes, sink);
     next = bad_end;
-    sink.AddUnreadableBytes(range.length_bytes);
+    // A block may reach into several windows of the map; its bytes are counted
+    // in the one where they begin, or the last one.
+    const uint64_t begin = count_at(range.offset_bytes);
+    const bool last_window = map_.end_cluster() >= state_.model.FileClusters();
+    if (begin >= first && (begin < end || last_window)) {
+      sink.AddUnreadableBytes(range.length_bytes);
+    }
     if (bad_end == bad_first) continue;
     map_.ForEachRun(
         bad_first, bad_end,

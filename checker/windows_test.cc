@@ -16,6 +16,7 @@
 #include "engine/format/entry_flags.h"
 #include "engine/format/header.h"
 #include "engine/format/refcount_block.h"
+#include "engine/storage/faulty_file.h"
 #include "engine/storage/posix_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -159,17 +160,20 @@ class WindowsTest : public testing::TestWithParam<uint32_t> {
  protected:
   // Checks the image in one go and in windows as small as can be, and expects
   // the same of both. The report's lines.
-  std::vector<std::string> CheckBothWays(const LongImage& image) {
+  std::vector<std::string> CheckBothWays(const LongImage& image,
+                                         ByteRange bad_sectors = {}) {
     const std::string path = testing::TempDir() + "/image.qcow2";
     fclose(fopen(path.c_str(), "w"));
     auto file = PosixFile::Open(path, {.writable = true});
     EXPECT_TRUE(file.ok()) << file.status();
     image.Write(**file);
+    FaultyFile faulty(**file);
+    if (bad_sectors.length > 0) faulty.FailReadsIn(bad_sectors);
     CheckOptions options;
     options.jobs = 2;
-    const CheckReport whole = CheckImage(**file, path, options);
+    const CheckReport whole = CheckImage(faulty, path, options);
     options.memory_limit_bytes = 1;
-    const CheckReport limited = CheckImage(**file, path, options);
+    const CheckReport limited = CheckImage(faulty, path, options);
     EXPECT_EQ(whole.statistics.passes, 1);
     EXPECT_EQ(limited.statistics.passes, 4);
     EXPECT_THAT(LinesOf(limited), ElementsAreArray(LinesOf(whole)));
@@ -178,6 +182,7 @@ class WindowsTest : public testing::TestWithParam<uint32_t> {
     EXPECT_EQ(limited.counts.warnings, whole.counts.warnings);
     EXPECT_EQ(limited.qemu.corruptions, whole.qemu.corruptions);
     EXPECT_EQ(limited.qemu.leaks, whole.qemu.leaks);
+    EXPECT_EQ(limited.counts.unreadable_bytes, whole.counts.unreadable_bytes);
     EXPECT_EQ(limited.problems_omitted, whole.problems_omitted);
     EXPECT_EQ(limited.image.image_end_offset_bytes,
               whole.image.image_end_offset_bytes);
@@ -257,6 +262,12 @@ TEST_P(WindowsTest, OverlapsAcrossBorders) {
                      HasSubstr(absl::StrFormat(
                          "guest data (guest offset 0x%x)",
                          (LongImage::FirstFree() + 1) * kClusterSize)))));
+}
+
+TEST_P(WindowsTest, BadSectorsOfBlocksThatReachIntoSeveralWindows) {
+  const ByteRange sectors = {kFirstBlock * kClusterSize + 4096, 1024};
+  EXPECT_THAT(CheckBothWays(LongImage(GetParam()), sectors),
+              Contains(HasSubstr("refcount-block-unreadable")));
 }
 
 // Sixteen bits as usual; blocks of eight-bit counts are longer than a window.
