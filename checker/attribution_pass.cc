@@ -320,6 +320,7 @@ void Attribution::ForEachPiece(const ClusterRun& run, Visit visit) const {
     if (here.size() < 2) continue;
     const uint64_t clusters = cuts[i + 1] - cuts[i];
     std::vector<Claim> cut;
+    cut.reserve(here.size());
     for (const Claim& claim : here) {
       cut.push_back(CutTo(claim, cuts[i], clusters));
     }

@@ -472,13 +472,13 @@ uint64_t CountsOfCodes(uint64_t codes) {
 // How many of the 16 codes of a word are below 4 and agree with the counts.
 uint32_t UsualCodes(uint64_t codes, const std::byte* counts) {
   const uint64_t odd = codes & 0xcccccccccccccccc;
-  for (uint32_t i = 0; i < kCodesPerWord; i += 4) {
+  for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
     // The first byte in the low bits.
     const uint64_t stored = __builtin_bswap64(LoadBe64(counts + i * 2));
     const uint64_t difference = stored ^ CountsOfCodes(codes >> (i * 4));
     if (difference != 0) {
       const int like = std::countr_zero(difference) / 16;
-      return std::min(i + static_cast<uint32_t>(like),
+      return std::min(static_cast<uint32_t>(i) + static_cast<uint32_t>(like),
                       static_cast<uint32_t>(std::countr_zero(odd) / 4));
     }
   }
@@ -495,7 +495,7 @@ uint64_t ReferenceMap::UsualEnd(uint64_t first, uint64_t end,
   const uint64_t base = first / kChunkClusters * kChunkClusters;
   const uint64_t stop = std::min(end - base, kChunkClusters);
   uint64_t index = first - base;
-  for (; index + kCodesPerWord <= stop; counts += 2 * kCodesPerWord) {
+  for (; index + kCodesPerWord <= stop; counts += uint64_t{2} * kCodesPerWord) {
     const uint64_t shift = index % kCodesPerWord * 4;
     const uint64_t* word = words + index / kCodesPerWord;
     uint64_t codes = *word >> shift;
