@@ -60,6 +60,7 @@ std::vector<uint32_t> RootCausesOf(std::vector<Finding> findings) {
                                    /*extended_l2=*/false),
                  findings);
   std::vector<uint32_t> causes;
+  causes.reserve(findings.size());
   for (const Finding& finding : findings) causes.push_back(finding.root_cause);
   return causes;
 }
@@ -180,8 +181,8 @@ TEST(RootCauseTest, CausesBeyondTheLimitAreNotTried) {
   for (uint64_t i = 0; i < 1001; ++i) {
     findings.push_back(OnClusters(Problem::kOverlapMetadata, 2 * i, 1));
   }
-  findings.push_back(OnClusters(Problem::kRefcountTooLow, 2 * 999, 1));
-  findings.push_back(OnClusters(Problem::kRefcountTooLow, 2 * 1000, 1));
+  findings.push_back(OnClusters(Problem::kRefcountTooLow, 1998, 1));
+  findings.push_back(OnClusters(Problem::kRefcountTooLow, 2000, 1));
   const Causes causes = RootCausesOf(std::move(findings));
   EXPECT_EQ(causes[1001], 1000);
   EXPECT_EQ(causes[1002], 1003);
