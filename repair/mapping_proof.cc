@@ -91,6 +91,12 @@ std::vector<TablePair> TableMatcher::Match() {
         return absl::StrCat(KindOf(table), table.snapshot_id);
       },
       pairs);
+  // Where lengths in the entry were damaged, ID and name were, too.
+  MatchBy(
+      [](const L1Table& table) {
+        return absl::StrCat(KindOf(table), table.offset_bytes);
+      },
+      pairs);
   return pairs;
 }
 
