@@ -220,6 +220,7 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
   const uint64_t end = 4 * kChunk;
   ReferenceMap map(0, end, 0);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&map, t] {
       std::mt19937_64 random(t);
@@ -238,7 +239,7 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
 
 TEST(ReferenceMapTest, MemoryLimitMovesTheEndDownAndWindowsCoverEverything) {
   const uint64_t end = 40 * kChunk;
-  const uint64_t limit = 256 * 1024;
+  const uint64_t limit = uint64_t{256} << 10;
   const auto fill = [&](ReferenceMap& map) {
     std::mt19937_64 random(3);
     ReferenceMap::Writer writer(map);
