@@ -1,5 +1,6 @@
 #include "cli/compat_printer.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
@@ -71,10 +72,35 @@ std::string FindingLine(const Finding& finding) {
          "\n";
 }
 
+std::string FixedText(const CompatFixed& fixed) {
+  if (!fixed.any()) return {};
+  return "The following inconsistencies were found and repaired:\n\n    " +
+         std::to_string(fixed.leaks) + " leaked clusters\n    " +
+         std::to_string(fixed.corruptions) +
+         " corruptions\n\nDouble checking the fixed image now...\n";
+}
+
 }  // namespace
 
-std::string CompatHumanReport(const CheckReport& report) {
+CompatFixed CompatFixedBetween(const CheckReport& before,
+                               const CheckReport& after) {
+  const auto less = [](uint64_t a, uint64_t b) { return a > b ? a - b : 0; };
+  CompatFixed fixed = {
+      .corruptions = less(Corruptions(before), Corruptions(after)),
+      .leaks = less(before.qemu.leaks, after.qemu.leaks)};
+  // qemu-img counts nothing in an image that it does not open; now it does.
+  if (before.qemu.refused && !after.qemu.refused) {
+    fixed.corruptions =
+        std::max(fixed.corruptions,
+                 less(before.counts.corruptions, after.counts.corruptions));
+  }
+  return fixed;
+}
+
+std::string CompatHumanReport(const CheckReport& report,
+                              const CompatFixed& fixed) {
   const checker::QemuCounts& counts = report.qemu;
+  const std::string repaired = FixedText(fixed);
   std::string text;
   if (Corruptions(report) > 0) {
     text += "\n" + std::to_string(Corruptions(report)) +
@@ -94,18 +120,21 @@ std::string CompatHumanReport(const CheckReport& report) {
   text += AllocationLine(report.allocation);
   const uint64_t end = report.image.image_end_offset_bytes;
   if (end != 0) text += "Image end offset: " + std::to_string(end) + "\n";
-  return text;
+  return repaired + text;
 }
 
-std::string CompatJsonReport(const CheckReport& report) {
+std::string CompatJsonReport(const CheckReport& report,
+                             const CompatFixed& fixed) {
   Json json;
   AddUnlessZero("image-end-offset", report.image.image_end_offset_bytes, json);
   AddUnlessZero("compressed-clusters", report.allocation.compressed_clusters,
                 json);
   AddUnlessZero("total-clusters", report.allocation.total_clusters, json);
   AddUnlessZero("corruptions", Corruptions(report), json);
+  AddUnlessZero("corruptions-fixed", fixed.corruptions, json);
   json["check-errors"] = report.qemu.check_errors;
   AddUnlessZero("leaks", report.qemu.leaks, json);
+  AddUnlessZero("leaks-fixed", fixed.leaks, json);
   AddUnlessZero("allocated-clusters", report.allocation.allocated_clusters,
                 json);
   json["filename"] = report.image.path;

@@ -5,10 +5,11 @@ namespace {
 
 constexpr ExitCodeRow kRows[] = {
     {kExitClean, "nothing is wrong"},
+    {kExitMended, "errors or leaks were mended"},
     {kExitErrorsLeft, "errors or leaks are left in an image"},
     {kExitOperationalError, "something could not be opened, read or written"},
     {kExitUsageError, "the options are wrong"},
-    {kExitCancelled, "the check was cancelled"},
+    {kExitCancelled, "the run was cancelled"},
 };
 
 }  // namespace
@@ -42,6 +43,19 @@ int ExitCodeOf(const checker::CheckReport& report) {
     code |= kExitOperationalError;
   }
   return code;
+}
+
+int ExitCodeOf(const ImageReport& report) {
+  const int code = ExitCodeOf(Now(report));
+  if (!report.transaction.has_value()) return code;
+  const repair::TransactionReport& transaction = *report.transaction;
+  if (transaction.conclusion == repair::Conclusion::kCancelled) {
+    return kExitCancelled;
+  }
+  const bool failed = !transaction.error.ok() ||
+                      transaction.conclusion == repair::Conclusion::kNotProven;
+  return code | (Mended(report) ? kExitMended : 0) |
+         (failed ? kExitOperationalError : 0);
 }
 
 }  // namespace qcow2::cli

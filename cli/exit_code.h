@@ -10,12 +10,14 @@
 #include <string_view>
 
 #include "checker/report.h"
+#include "cli/image_report.h"
 
 namespace qcow2::cli {
 
 // Bits of a mask, as fsck(8) has them; the codes of several images are OR-ed.
 enum ExitCode : int {
   kExitClean = 0,
+  kExitMended = 1,            // corruptions or leaks, by this run
   kExitErrorsLeft = 4,        // corruptions or leaks
   kExitOperationalError = 8,  // something could not be opened, read or written
   kExitUsageError = 16,       // wrong options
@@ -44,6 +46,9 @@ std::string DescribeExitCode(int code);
 // The code for one checked image. A check that was cancelled is kExitCancelled
 // alone: what it had found by then is no verdict.
 int ExitCodeOf(const checker::CheckReport& report);
+
+// The same with what a repair made of the image, or failed to make of it.
+int ExitCodeOf(const ImageReport& report);
 
 }  // namespace qcow2::cli
 

@@ -48,7 +48,7 @@ TEST(ExitCodeTest, EveryBitIsDescribed) {
   EXPECT_EQ(DescribeExitCode(12),
             "errors or leaks are left in an image; something could not be "
             "opened, read or written");
-  EXPECT_EQ(DescribeExitCode(32), "the check was cancelled");
+  EXPECT_EQ(DescribeExitCode(32), "the run was cancelled");
 }
 
 }  // namespace

@@ -11,6 +11,9 @@
 #include "checker/printable.h"
 #include "cli/exit_code.h"
 #include "cli/explain.h"
+#include "cli/repair_text.h"
+#include "cli/report_words.h"
+#include "cli/text_blocks.h"
 #include "cli/units.h"
 #include "cli/word_wrap.h"
 
@@ -20,17 +23,12 @@ namespace {
 using checker::CheckReport;
 using checker::CheckStatus;
 using checker::Finding;
-using checker::GuestRange;
 using checker::Printable;
 using checker::ProblemRow;
 
 // Guest ranges and consequences printed for one finding; JSON has them all.
 constexpr size_t kGuestRangesShown = 4;
 constexpr size_t kConsequencesShown = 10;
-
-constexpr size_t kFindingIndent = 2;
-constexpr size_t kDetailIndent = 6;
-constexpr size_t kDetailTextIndent = 14;
 
 // Findings of one problem that no other finding explains.
 struct Group {
@@ -83,31 +81,6 @@ Arrangement Arrange(const CheckReport& report) {
                      return a.row->severity < b.row->severity;
                    });
   return arrangement;
-}
-
-std::string DescribeGuestRange(const GuestRange& range) {
-  const uint64_t last = range.offset_bytes + range.length_bytes - 1;
-  std::string text = range.length_bytes == 0
-                         ? "at byte " + std::to_string(range.offset_bytes)
-                         : "bytes " + std::to_string(range.offset_bytes) + "-" +
-                               std::to_string(last) + " (" +
-                               HumanBytes(range.length_bytes) + " at " +
-                               HumanBytes(range.offset_bytes) + ")";
-  if (range.vm_state) text += ", saved machine state";
-  if (!range.snapshot.empty()) {
-    text += " of snapshot \"" + Printable(range.snapshot) + "\"";
-  }
-  return text;
-}
-
-// "      label:  text", wrapped.
-std::string Detail(std::string_view label, std::string_view text) {
-  std::string line(label);
-  line += ":";
-  line.append(std::max(line.size() + 1, kDetailTextIndent - kDetailIndent) -
-                  line.size(),
-              ' ');
-  return Wrap(line.append(text), kDetailIndent, kDetailTextIndent);
 }
 
 std::string GuestDetails(const Finding& finding) {
@@ -164,12 +137,13 @@ std::string ConsequenceLines(const Finding& cause,
 
 std::string FindingText(const Finding& finding,
                         const Consequences& consequences) {
-  return Wrap(FindingLine(finding, ""), kFindingIndent, kDetailIndent) +
+  return Wrap(FindingLine(finding, ""), kItemIndent, kDetailIndent) +
          GuestDetails(finding) + OwnersDetail(finding) +
          ConsequenceLines(finding, consequences);
 }
 
-std::string GroupText(const Group& group, const Consequences& consequences) {
+std::string GroupText(const Group& group, const Consequences& consequences,
+                      bool planned) {
   const ProblemRow& row = *group.row;
   uint64_t occurrences = 0;
   for (const Finding* finding : group.findings) occurrences += finding->count;
@@ -178,65 +152,32 @@ std::string GroupText(const Group& group, const Consequences& consequences) {
   text += " (" + std::to_string(row.number) + ")";
   if (occurrences > 1) text += ", " + std::to_string(occurrences) + " times";
   text += "\n";
-  text += Wrap(row.meaning, kFindingIndent, kFindingIndent);
-  text += Wrap("A repair would do this: " + DescribeRepair(row) + ".",
-               kFindingIndent, kFindingIndent);
+  text += Wrap(row.meaning, kItemIndent, kItemIndent);
+  if (!planned) {
+    text += Wrap("A repair would do this: " + DescribeRepair(row) + ".",
+                 kItemIndent, kItemIndent);
+  }
   for (const Finding* finding : group.findings) {
     text += FindingText(*finding, consequences);
   }
   return text;
 }
 
-std::string CountsInWords(const CheckReport& report) {
-  const checker::Counts& counts = report.counts;
-  std::vector<std::string> parts;
-  if (counts.corruptions > 0) {
-    parts.push_back(Counted(counts.corruptions, "corruption", "corruptions"));
-  }
-  if (counts.leaks > 0) {
-    parts.push_back(Counted(counts.leaks, "leak", "leaks"));
-  }
-  if (counts.warnings > 0) {
-    parts.push_back(Counted(counts.warnings, "warning", "warnings"));
-  }
-  if (counts.notes > 0) parts.push_back(Counted(counts.notes, "note", "notes"));
-  std::string text;
-  for (const std::string& part : parts) {
-    text.append(text.empty() ? "" : ", ").append(part);
-  }
-  if (!text.empty()) return text;
-  if (report.cancelled) return "nothing found by then";
-  return report.status == CheckStatus::kInconclusive ? "nothing found elsewhere"
-                                                     : "no problems found";
-}
-
-std::string_view VerdictWord(const CheckReport& report) {
-  if (report.cancelled) return "CANCELLED before the end";
-  switch (report.status) {
-    case CheckStatus::kClean:
-      return "clean";
-    case CheckStatus::kLeaks:
-      return "LEAKS";
-    case CheckStatus::kCorrupt:
-      return "CORRUPT";
-    case CheckStatus::kInconclusive:
-      return "INCONCLUSIVE, a part could not be checked";
-    case CheckStatus::kError:
-      return "NOT CHECKED";
-  }
-  return "";
-}
-
-std::string Verdict(const CheckReport& report) {
-  std::string text = Printable(report.image.path) + ": ";
-  text += VerdictWord(report);
+std::string CheckVerdict(const CheckReport& report) {
+  std::string text(StatusWord(report));
   const bool counted = report.status != CheckStatus::kError ||
                        !report.problems.empty() || !report.warnings.empty();
   if (counted) text += ": " + CountsInWords(report);
   const bool harmless = report.status == CheckStatus::kLeaks &&
                         report.counts.suspect_orphans == 0;
-  if (harmless) text += "; no data is at risk";
-  return text + "\n";
+  return harmless ? text + "; no data is at risk" : text;
+}
+
+std::string Verdict(const ImageReport& report) {
+  return Printable(report.found.image.path) + ": " +
+         (report.transaction.has_value() ? TransactionVerdict(report)
+                                         : CheckVerdict(report.found)) +
+         "\n";
 }
 
 std::string ImageLine(const checker::ImageSummary& image) {
@@ -267,9 +208,16 @@ std::string ImageLine(const checker::ImageSummary& image) {
   return text;
 }
 
-std::string ErrorLines(const CheckReport& report) {
+std::string ErrorLines(const ImageReport& report) {
+  std::vector<std::string> errors = report.found.errors;
+  if (report.transaction.has_value() && !report.transaction->error.ok()) {
+    std::string error(report.transaction->error.message());
+    if (std::find(errors.begin(), errors.end(), error) == errors.end()) {
+      errors.push_back(std::move(error));
+    }
+  }
   std::string text;
-  for (const std::string& error : report.errors) {
+  for (const std::string& error : errors) {
     text += Wrap("error: " + Printable(error), 2, 4);
   }
   return text;
@@ -280,8 +228,9 @@ std::string Advice(const CheckReport& report) {
   if (report.cancelled) return "Check again; this is no verdict.";
   if (report.counts.corruptions > 0) {
     return "Do not start a guest on the image and do not write to it. Make a "
-           "copy of the file first, then decide from the findings above; "
-           "--explain=CODE tells more about each.";
+           "copy of the file first if you can, then see what --repair "
+           "--dry-run would do; --explain=CODE tells more about each "
+           "finding.";
   }
   if (report.status == CheckStatus::kError) {
     return "See the error above; nothing is known about the image.";
@@ -291,26 +240,30 @@ std::string Advice(const CheckReport& report) {
            "sound. If the storage is failing, copy the image first.";
   }
   if (report.counts.leaks > 0) {
-    return "The image can be used. The leaked space stays lost until it is "
-           "freed.";
+    return "The image can be used. The leaked space stays lost until "
+           "--repair=leaks frees it.";
   }
   return {};
 }
 
-std::string Closing(const CheckReport& report) {
+std::string Closing(const ImageReport& report) {
+  const CheckReport& found = report.found;
+  const CheckReport& now = Now(report);
   std::string text;
-  if (report.problems_omitted > 0) {
-    text += Wrap(std::to_string(report.problems_omitted) +
+  if (found.problems_omitted > 0) {
+    text += Wrap(std::to_string(found.problems_omitted) +
                      " more findings are not listed; see --max-problems.",
                  0, 0);
   }
-  if (report.counts.suspect_orphans > 0) {
+  if (now.counts.suspect_orphans > 0) {
     text += Wrap("Do not free leaked clusters (" +
-                     std::to_string(report.counts.suspect_orphans) +
+                     std::to_string(now.counts.suspect_orphans) +
                      " of them may be what is left of guest data).",
                  0, 0);
   }
-  const std::string advice = Advice(report);
+  std::string advice =
+      report.transaction.has_value() ? TransactionAdvice(report) : "";
+  if (advice.empty()) advice = Advice(now);
   if (!advice.empty()) text += Wrap("What to do: " + advice, 0, 0);
   const int code = ExitCodeOf(report);
   text += "Exit code " + std::to_string(code) + ": " + DescribeExitCode(code) +
@@ -333,14 +286,21 @@ std::string ReadLine(const CheckReport& report) {
 
 }  // namespace
 
-std::string HumanReport(const CheckReport& report) {
-  std::string text = Verdict(report) + ImageLine(report.image) +
-                     ReadLine(report) + ErrorLines(report);
-  const Arrangement arrangement = Arrange(report);
+std::string HumanReport(const ImageReport& report) {
+  const CheckReport& found = report.found;
+  std::string text = Verdict(report) + ImageLine(found.image) +
+                     ReadLine(found) + ErrorLines(report);
+  // Once something was planned, that says what a repair does.
+  const bool planned =
+      report.transaction.has_value() && !report.transaction->plan.empty();
+  const Arrangement arrangement = Arrange(found);
   for (const Group& group : arrangement.groups) {
-    text += GroupText(group, arrangement.consequences);
+    text += GroupText(group, arrangement.consequences, planned);
   }
-  if (!arrangement.groups.empty()) text += "\n";
+  const std::string transaction =
+      report.transaction.has_value() ? TransactionText(report) : "";
+  text += transaction;
+  if (!arrangement.groups.empty() || !transaction.empty()) text += "\n";
   return text + Closing(report);
 }
 

@@ -7,12 +7,12 @@
 
 #include <string>
 
-#include "checker/report.h"
+#include "cli/image_report.h"
 
 namespace qcow2::cli {
 
 // The whole report of one image, ending with a newline.
-std::string HumanReport(const checker::CheckReport& report);
+std::string HumanReport(const ImageReport& report);
 
 }  // namespace qcow2::cli
 

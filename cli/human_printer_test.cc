@@ -10,7 +10,8 @@ using checker::CheckReport;
 using checker::Finding;
 
 TEST(HumanPrinterTest, Clean) {
-  EXPECT_EQ(HumanReport(CleanReport()), R"(disk.qcow2: clean: no problems found
+  EXPECT_EQ(HumanReport({CleanReport()}),
+            R"(disk.qcow2: clean: no problems found
   qcow2 version 3, disk 1 GiB, clusters 64 KiB, file 1.3 MiB, 1 snapshot
   read 256 KiB of metadata in 250 ms
 Exit code 0: nothing is wrong.
@@ -18,7 +19,7 @@ Exit code 0: nothing is wrong.
 }
 
 TEST(HumanPrinterTest, Leaks) {
-  EXPECT_EQ(HumanReport(LeakyReport()),
+  EXPECT_EQ(HumanReport({LeakyReport()}),
             R"(disk.qcow2: LEAKS: 2 leaks; no data is at risk
   qcow2 version 3, disk 1 GiB, clusters 64 KiB, file 1.3 MiB, 1 snapshot
   read 256 KiB of metadata in 250 ms
@@ -31,14 +32,14 @@ leak: cluster-leaked (312), 2 times
   #1 host clusters 6-7 (offset 0x60000): refcount is 1, but nothing refers to
       it
 
-What to do: The image can be used. The leaked space stays lost until it is
-freed.
+What to do: The image can be used. The leaked space stays lost until
+--repair=leaks frees it.
 Exit code 4: errors or leaks are left in an image.
 )");
 }
 
 TEST(HumanPrinterTest, Corrupt) {
-  EXPECT_EQ(HumanReport(CorruptReport()),
+  EXPECT_EQ(HumanReport({CorruptReport()}),
             R"(disk.qcow2: CORRUPT: 2 corruptions, 1 leak, 1 warning
   qcow2 version 3, disk 1 GiB, clusters 64 KiB, file 1.3 MiB, 1 snapshot
   read 256 KiB of metadata in 250 ms
@@ -74,14 +75,14 @@ warning: dirty-bit (123)
 
 Do not free leaked clusters (1 of them may be what is left of guest data).
 What to do: Do not start a guest on the image and do not write to it. Make a
-copy of the file first, then decide from the findings above; --explain=CODE
-tells more about each.
+copy of the file first if you can, then see what --repair --dry-run would do;
+--explain=CODE tells more about each finding.
 Exit code 4: errors or leaks are left in an image.
 )");
 }
 
 TEST(HumanPrinterTest, NotOpened) {
-  EXPECT_EQ(HumanReport(UnopenedReport()), R"(gone.qcow2: NOT CHECKED
+  EXPECT_EQ(HumanReport({UnopenedReport()}), R"(gone.qcow2: NOT CHECKED
   error: cannot open 'gone.qcow2': No such file or directory
 What to do: See the error above; nothing is known about the image.
 Exit code 8: something could not be opened, read or written.
@@ -95,18 +96,18 @@ std::string FirstLine(const std::string& text) {
 TEST(HumanPrinterTest, FirstLineOfOtherVerdicts) {
   CheckReport report = LeakyReport();
   report.counts.suspect_orphans = 1;
-  EXPECT_EQ(FirstLine(HumanReport(report)), "disk.qcow2: LEAKS: 2 leaks");
+  EXPECT_EQ(FirstLine(HumanReport({report})), "disk.qcow2: LEAKS: 2 leaks");
   report = CleanReport();
   report.status = checker::CheckStatus::kInconclusive;
-  EXPECT_EQ(FirstLine(HumanReport(report)),
+  EXPECT_EQ(FirstLine(HumanReport({report})),
             "disk.qcow2: INCONCLUSIVE, a part could not be checked: nothing "
             "found elsewhere");
   report.cancelled = true;
-  EXPECT_EQ(FirstLine(HumanReport(report)),
+  EXPECT_EQ(FirstLine(HumanReport({report})),
             "disk.qcow2: CANCELLED before the end: nothing found by then");
   report = CleanReport();
   report.image.path = "\x1B]0;title\x07.qcow2";
-  EXPECT_EQ(FirstLine(HumanReport(report)),
+  EXPECT_EQ(FirstLine(HumanReport({report})),
             "\\x1b]0;title\\x07.qcow2: clean: no problems found");
 }
 
@@ -116,7 +117,7 @@ TEST(HumanPrinterTest, LongListsAreCutShort) {
   finding.guest.resize(6, finding.guest[0]);
   finding.guest_ranges_omitted = 10;
   report.problems_omitted = 5;
-  const std::string text = HumanReport(report);
+  const std::string text = HumanReport({report});
   EXPECT_NE(text.find("guest:  and 12 more ranges\n"), std::string::npos);
   EXPECT_NE(text.find("5 more findings are not listed; see --max-problems.\n"),
             std::string::npos);
@@ -125,7 +126,7 @@ TEST(HumanPrinterTest, LongListsAreCutShort) {
 TEST(HumanPrinterTest, AConsequenceWhoseCauseIsNotListedStandsAlone) {
   CheckReport report = CorruptReport();
   report.problems.erase(report.problems.begin());
-  const std::string text = HumanReport(report);
+  const std::string text = HumanReport({report});
   EXPECT_NE(text.find("leak: cluster-leaked (312)\n"), std::string::npos);
   EXPECT_NE(text.find("  #2 host cluster 6"), std::string::npos);
 }
@@ -135,7 +136,7 @@ TEST(HumanPrinterTest, CausesInACircle) {
   CheckReport report = CorruptReport();
   report.problems[0].root_cause = 2;
   report.problems[1].root_cause = 1;
-  const std::string text = HumanReport(report);
+  const std::string text = HumanReport({report});
   EXPECT_NE(text.find("  #1 "), std::string::npos);
   EXPECT_NE(text.find("  #2 "), std::string::npos);
 }

@@ -1,10 +1,14 @@
 #include "cli/json_printer.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/json_values.h"
+#include "cli/transaction_json.h"
 #include "cli/version.h"
 
 namespace qcow2::cli {
@@ -12,15 +16,9 @@ namespace {
 
 using checker::CheckReport;
 using checker::Finding;
-using checker::GuestRange;
 using checker::HostRun;
 using checker::ImageSummary;
 using checker::Location;
-using Json = nlohmann::ordered_json;
-
-void AddUnlessEmpty(const char* key, const std::string& value, Json& object) {
-  if (!value.empty()) object[key] = value;
-}
 
 Json ImageJson(const ImageSummary& image) {
   Json json;
@@ -47,14 +45,14 @@ Json ImageJson(const ImageSummary& image) {
   return json;
 }
 
-Json CountsJson(const checker::Counts& counts) {
+Json CountsJson(const checker::Counts& counts, uint64_t fixed) {
   Json json;
   json["corruptions"] = counts.corruptions;
   json["leaks"] = counts.leaks;
   json["warnings"] = counts.warnings;
   json["notes"] = counts.notes;
   json["suspect_orphans"] = counts.suspect_orphans;
-  json["fixed"] = 0;  // a check changes nothing
+  json["fixed"] = fixed;
   json["unreadable_bytes"] = counts.unreadable_bytes;
   return json;
 }
@@ -77,28 +75,15 @@ Json HostJson(const HostRun& host) {
   return json;
 }
 
-Json GuestJson(const std::vector<GuestRange>& ranges) {
-  Json json = Json::array();
-  for (const GuestRange& range : ranges) {
-    Json item;
-    item["offset"] = range.offset_bytes;
-    item["length"] = range.length_bytes;
-    AddUnlessEmpty("snapshot", range.snapshot, item);
-    if (range.vm_state) item["vm_state"] = true;
-    json.push_back(std::move(item));
-  }
-  return json;
-}
-
-Json RepairJson(const checker::ProblemRow& row) {
+Json RepairJson(const checker::ProblemRow& row, bool applied) {
   Json json;
   json["action"] = checker::RowOf(row.action).code;
   json["class"] = NameOf(row.repair_class);
-  json["applied"] = false;
+  json["applied"] = applied;
   return json;
 }
 
-Json FindingJson(const Finding& finding) {
+Json FindingJson(const Finding& finding, bool mended) {
   const checker::ProblemRow& row = checker::RowOf(finding.problem);
   Json json;
   json["id"] = finding.id;
@@ -119,13 +104,26 @@ Json FindingJson(const Finding& finding) {
   json["root_cause"] =
       finding.root_cause == 0 ? finding.id : finding.root_cause;
   if (finding.suspect_orphan) json["suspect_orphan"] = true;
-  json["repair"] = RepairJson(row);
+  json["repair"] = RepairJson(row, mended);
   return json;
 }
 
-Json FindingsJson(const std::vector<Finding>& findings) {
+// Whether the repair that was done, if any, mended the finding with this id.
+bool IsMended(const ImageReport& report, uint32_t id) {
+  if (!report.transaction.has_value() ||
+      report.transaction->conclusion != repair::Conclusion::kCommitted) {
+    return false;
+  }
+  const std::vector<uint32_t>& mended = report.transaction->mended;
+  return std::binary_search(mended.begin(), mended.end(), id);
+}
+
+Json FindingsJson(const std::vector<Finding>& findings,
+                  const ImageReport& report) {
   Json json = Json::array();
-  for (const Finding& finding : findings) json.push_back(FindingJson(finding));
+  for (const Finding& finding : findings) {
+    json.push_back(FindingJson(finding, IsMended(report, finding.id)));
+  }
   return json;
 }
 
@@ -148,26 +146,34 @@ Json StatisticsJson(const CheckReport& report) {
   return json;
 }
 
-Json ReportJson(const CheckReport& report) {
+uint64_t Fixed(const ImageReport& report) {
+  return Mended(report) ? report.transaction->fixed : 0;
+}
+
+Json ReportJson(const ImageReport& report) {
+  const CheckReport& found = report.found;
   Json json;
   json["schema_version"] = kSchemaVersion;
   json["tool"] = {{"name", kToolName}, {"version", kToolVersion}};
-  json["image"] = ImageJson(report.image);
-  json["status"] = NameOf(report.status);
+  json["image"] = ImageJson(Now(report).image);
+  json["status"] = NameOf(StatusOf(report));
   json["exit_code"] = ExitCodeOf(report);
-  json["cancelled"] = report.cancelled;
-  json["counts"] = CountsJson(report.counts);
-  json["problems"] = FindingsJson(report.problems);
-  json["warnings"] = FindingsJson(report.warnings);
-  json["problems_omitted"] = report.problems_omitted;
-  json["statistics"] = StatisticsJson(report);
-  json["errors"] = report.errors;
+  json["cancelled"] = found.cancelled;
+  json["counts"] = CountsJson(Now(report).counts, Fixed(report));
+  json["problems"] = FindingsJson(found.problems, report);
+  json["warnings"] = FindingsJson(found.warnings, report);
+  json["problems_omitted"] = found.problems_omitted;
+  if (report.transaction.has_value()) {
+    json["transaction"] = TransactionJson(report);
+  }
+  json["statistics"] = StatisticsJson(found);
+  json["errors"] = found.errors;
   return json;
 }
 
 }  // namespace
 
-std::string JsonReport(const CheckReport& report, JsonLayout layout) {
+std::string JsonReport(const ImageReport& report, JsonLayout layout) {
   const int indent = layout == JsonLayout::kIndented ? 2 : -1;
   return ReportJson(report).dump(indent, ' ', false,
                                  Json::error_handler_t::replace);

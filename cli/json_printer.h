@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "checker/report.h"
+#include "cli/image_report.h"
 
 namespace qcow2::cli {
 
@@ -16,7 +16,7 @@ inline constexpr int kSchemaVersion = 1;
 enum class JsonLayout { kIndented, kOneLine };
 
 // The report of one image as one JSON object, without a newline at its end.
-std::string JsonReport(const checker::CheckReport& report, JsonLayout layout);
+std::string JsonReport(const ImageReport& report, JsonLayout layout);
 
 }  // namespace qcow2::cli
 

@@ -9,7 +9,7 @@ namespace qcow2::cli {
 namespace {
 
 TEST(JsonPrinterTest, CleanReportInFull) {
-  EXPECT_EQ(JsonReport(CleanReport(), JsonLayout::kIndented), R"({
+  EXPECT_EQ(JsonReport({CleanReport()}, JsonLayout::kIndented), R"({
   "schema_version": 1,
   "tool": {
     "name": "qcow2-fsck",
@@ -64,7 +64,7 @@ TEST(JsonPrinterTest, CleanReportInFull) {
 
 TEST(JsonPrinterTest, OneFindingInFull) {
   const nlohmann::ordered_json report = nlohmann::ordered_json::parse(
-      JsonReport(FullReport(), JsonLayout::kIndented));
+      JsonReport({FullReport()}, JsonLayout::kIndented));
   EXPECT_EQ(report["problems"][0].dump(2), R"({
   "id": 1,
   "code": "l2-entry-unaligned",
@@ -110,8 +110,8 @@ TEST(JsonPrinterTest, OneFindingInFull) {
 }
 
 TEST(JsonPrinterTest, WhatIsNotKnownIsLeftOut) {
-  const nlohmann::json report =
-      nlohmann::json::parse(JsonReport(CorruptReport(), JsonLayout::kIndented));
+  const nlohmann::json report = nlohmann::json::parse(
+      JsonReport({CorruptReport()}, JsonLayout::kIndented));
   const nlohmann::json& dirty = report["warnings"][0];
   for (const char* key : {"host", "expected", "actual", "suspect_orphan",
                           "guest_ranges_omitted"}) {
@@ -123,7 +123,7 @@ TEST(JsonPrinterTest, WhatIsNotKnownIsLeftOut) {
 
 TEST(JsonPrinterTest, AFileThatIsNoImageHasNoGeometry) {
   const nlohmann::json report = nlohmann::json::parse(
-      JsonReport(UnopenedReport(), JsonLayout::kIndented));
+      JsonReport({UnopenedReport()}, JsonLayout::kIndented));
   EXPECT_EQ(report["image"].dump(),
             R"({"file_size":0,"format":null,"path":"gone.qcow2"})");
   EXPECT_EQ(report["status"], "error");
@@ -135,7 +135,7 @@ TEST(JsonPrinterTest, AFileThatIsNoImageHasNoGeometry) {
 TEST(JsonPrinterTest, OneLineHasNoNewlineInside) {
   checker::CheckReport report = FullReport();
   report.image.path = "a\nb";
-  const std::string text = JsonReport(report, JsonLayout::kOneLine);
+  const std::string text = JsonReport({report}, JsonLayout::kOneLine);
   EXPECT_EQ(text.find('\n'), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(text)["image"]["path"], "a\nb");
 }
@@ -143,7 +143,7 @@ TEST(JsonPrinterTest, OneLineHasNoNewlineInside) {
 TEST(JsonPrinterTest, NamesThatAreNotUtf8StillMakeJson) {
   checker::CheckReport report = CleanReport();
   report.image.path = "\xFF.qcow2";
-  const std::string text = JsonReport(report, JsonLayout::kOneLine);
+  const std::string text = JsonReport({report}, JsonLayout::kOneLine);
   EXPECT_EQ(nlohmann::json::parse(text)["image"]["path"], "\uFFFD.qcow2");
 }
 

@@ -1,6 +1,5 @@
 #include "cli/metrics_printer.h"
 
-#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <string_view>
@@ -12,8 +11,6 @@
 namespace qcow2::cli {
 namespace {
 
-using checker::CheckStatus;
-
 // A metric with one number an image.
 struct Metric {
   std::string_view name;
@@ -22,15 +19,17 @@ struct Metric {
 };
 
 constexpr Metric kMetrics[] = {
-    {"qcow2_fsck_corruptions", "Corrupt entries or clusters found.",
+    {"qcow2_fsck_corruptions", "Corrupt entries or clusters in the image.",
      [](const ImageMetrics& image) { return image.counts.corruptions; }},
-    {"qcow2_fsck_leaks", "Leaked clusters found.",
+    {"qcow2_fsck_leaks", "Leaked clusters in the image.",
      [](const ImageMetrics& image) { return image.counts.leaks; }},
     {"qcow2_fsck_warnings", "Warnings given.",
      [](const ImageMetrics& image) { return image.counts.warnings; }},
     {"qcow2_fsck_suspect_orphans",
      "Leaked clusters that may be what is left of guest data.",
      [](const ImageMetrics& image) { return image.counts.suspect_orphans; }},
+    {"qcow2_fsck_fixed", "Problems mended by this run.",
+     [](const ImageMetrics& image) { return image.fixed; }},
     {"qcow2_fsck_unreadable_bytes", "Bytes of metadata that cannot be read.",
      [](const ImageMetrics& image) { return image.counts.unreadable_bytes; }},
     {"qcow2_fsck_exit_code", "Exit code of the check (see the manual page).",
@@ -69,11 +68,9 @@ std::string Sample(std::string_view name, const ImageMetrics& image) {
 }
 
 std::string StatusSamples(const ImageMetrics& image) {
-  static constexpr std::array kAll = {
-      CheckStatus::kClean, CheckStatus::kLeaks, CheckStatus::kCorrupt,
-      CheckStatus::kInconclusive, CheckStatus::kError};
   std::string text;
-  for (const CheckStatus status : kAll) {
+  for (int i = 0; i <= static_cast<int>(ImageStatus::kError); ++i) {
+    const auto status = static_cast<ImageStatus>(i);
     text.append(Sample("qcow2_fsck_status", image)).append(",status=\"");
     text.append(NameOf(status)).append("\"} ");
     text.append(status == image.status ? "1\n" : "0\n");
@@ -106,15 +103,17 @@ std::vector<ImageMetrics> LastOfEachPath(
 
 }  // namespace
 
-ImageMetrics MetricsOf(const checker::CheckReport& report) {
-  return {.path = report.image.path,
-          .status = report.status,
+ImageMetrics MetricsOf(const ImageReport& report) {
+  const checker::CheckReport& now = Now(report);
+  return {.path = now.image.path,
+          .status = StatusOf(report),
           .exit_code = ExitCodeOf(report),
-          .counts = report.counts,
-          .virtual_size_bytes = report.image.virtual_size_bytes,
-          .file_size_bytes = report.image.file_size_bytes,
-          .metadata_bytes = report.statistics.metadata_bytes,
-          .seconds = report.statistics.seconds};
+          .counts = now.counts,
+          .fixed = Mended(report) ? report.transaction->fixed : 0,
+          .virtual_size_bytes = now.image.virtual_size_bytes,
+          .file_size_bytes = now.image.file_size_bytes,
+          .metadata_bytes = report.found.statistics.metadata_bytes,
+          .seconds = report.found.statistics.seconds};
 }
 
 std::string MetricsText(const std::vector<ImageMetrics>& images,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checker/report.h"
+#include "cli/image_report.h"
 
 namespace qcow2::cli {
 
@@ -16,16 +17,17 @@ namespace qcow2::cli {
 // need not be kept.
 struct ImageMetrics {
   std::string path;
-  checker::CheckStatus status = checker::CheckStatus::kError;
+  ImageStatus status = ImageStatus::kError;
   int exit_code = 0;
-  checker::Counts counts;
+  checker::Counts counts;  // of what is in the image now
+  uint64_t fixed = 0;
   uint64_t virtual_size_bytes = 0;
   uint64_t file_size_bytes = 0;
   uint64_t metadata_bytes = 0;
   double seconds = 0;
 };
 
-ImageMetrics MetricsOf(const checker::CheckReport& report);
+ImageMetrics MetricsOf(const ImageReport& report);
 
 // The text of the file: every metric with HELP and TYPE, a sample an image.
 // `finished` is the time of the run in seconds since 1970. An image that was

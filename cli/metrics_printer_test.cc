@@ -12,18 +12,20 @@ namespace {
 
 TEST(MetricsPrinterTest, AnImageHasASampleInEveryMetric) {
   EXPECT_EQ(
-      MetricsText({MetricsOf(LeakyReport())}, 1700000000),
+      MetricsText({MetricsOf({LeakyReport()})}, 1700000000),
       R"(# HELP qcow2_fsck_status Result of the check: 1 for the status it has.
 # TYPE qcow2_fsck_status gauge
 qcow2_fsck_status{image="disk.qcow2",status="clean"} 0
 qcow2_fsck_status{image="disk.qcow2",status="leaks"} 1
 qcow2_fsck_status{image="disk.qcow2",status="corrupt"} 0
+qcow2_fsck_status{image="disk.qcow2",status="repaired"} 0
+qcow2_fsck_status{image="disk.qcow2",status="partially-repaired"} 0
 qcow2_fsck_status{image="disk.qcow2",status="inconclusive"} 0
 qcow2_fsck_status{image="disk.qcow2",status="error"} 0
-# HELP qcow2_fsck_corruptions Corrupt entries or clusters found.
+# HELP qcow2_fsck_corruptions Corrupt entries or clusters in the image.
 # TYPE qcow2_fsck_corruptions gauge
 qcow2_fsck_corruptions{image="disk.qcow2"} 0
-# HELP qcow2_fsck_leaks Leaked clusters found.
+# HELP qcow2_fsck_leaks Leaked clusters in the image.
 # TYPE qcow2_fsck_leaks gauge
 qcow2_fsck_leaks{image="disk.qcow2"} 2
 # HELP qcow2_fsck_warnings Warnings given.
@@ -32,6 +34,9 @@ qcow2_fsck_warnings{image="disk.qcow2"} 0
 # HELP qcow2_fsck_suspect_orphans Leaked clusters that may be what is left of guest data.
 # TYPE qcow2_fsck_suspect_orphans gauge
 qcow2_fsck_suspect_orphans{image="disk.qcow2"} 0
+# HELP qcow2_fsck_fixed Problems mended by this run.
+# TYPE qcow2_fsck_fixed gauge
+qcow2_fsck_fixed{image="disk.qcow2"} 0
 # HELP qcow2_fsck_unreadable_bytes Bytes of metadata that cannot be read.
 # TYPE qcow2_fsck_unreadable_bytes gauge
 qcow2_fsck_unreadable_bytes{image="disk.qcow2"} 0
@@ -59,8 +64,8 @@ qcow2_fsck_last_run_timestamp_seconds 1700000000
 std::vector<ImageMetrics> ManyImages() {
   checker::CheckReport odd = CorruptReport();
   odd.image.path = "dir\\with \"quotes\"\nand \xFF bytes.qcow2";
-  return {MetricsOf(CleanReport()), MetricsOf(odd), MetricsOf(UnopenedReport()),
-          MetricsOf(LeakyReport())};
+  return {MetricsOf({CleanReport()}), MetricsOf({odd}),
+          MetricsOf({UnopenedReport()}), MetricsOf({LeakyReport()})};
 }
 
 TEST(MetricsPrinterTest, LabelsAreEscaped) {

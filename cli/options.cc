@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -19,9 +20,12 @@ namespace {
 constexpr unsigned kJobsMax = 256;
 
 constexpr std::string_view kCompatOption = "--compat";
+constexpr std::string_view kRepairOption = "--repair";
 
 constexpr char kDescription[] =
-    "Finds what is wrong with qcow2 disk images. Never writes to an image.";
+    "Finds what is wrong with qcow2 disk images, and repairs it when asked to."
+    "\nWithout --repair, --recover or --undo nothing is ever written to an "
+    "image.";
 
 constexpr char kExamples[] = R"(Examples:
   qcow2-fsck disk.qcow2                    what is wrong, for people
@@ -30,6 +34,9 @@ constexpr char kExamples[] = R"(Examples:
   qcow2-fsck --deep disk.qcow2             also decode compressed clusters
   qcow2-fsck --force-share disk.qcow2      although a virtual machine runs on it
   qcow2-fsck --explain=refcount-too-low    what a problem means
+  qcow2-fsck --repair --dry-run disk.qcow2 what a repair would do
+  qcow2-fsck --repair disk.qcow2           repair it, and keep an undo file
+  qcow2-fsck --undo disk.qcow2             take that repair back
   qcow2-fsck --compat=qemu-img -q disk.qcow2
                                            in place of `qemu-img check -q`
 )";
@@ -37,8 +44,8 @@ constexpr char kExamples[] = R"(Examples:
 constexpr char kCompatExitCodes[] = R"(Exit codes, those of `qemu-img check`:
    0  nothing is wrong
    1  the image could not be checked, or not completely
-   2  corruptions were found
-   3  leaks were found, nothing worse
+   2  corruptions were found (with -r: are left)
+   3  leaks were found (with -r: are left), nothing worse
   63  the format has no check
 )";
 
@@ -65,7 +72,8 @@ class HelpFormatter : public CLI::Formatter {
     if (comma != std::string::npos) names.insert(comma + 1, " ");
     const bool is_long = names.find("--") != std::string::npos;
     if (!option->get_type_name().empty()) {
-      names += (is_long ? "=" : " ") + option->get_type_name();
+      const bool optional = option->get_type_name().starts_with('[');
+      names += (optional ? "" : is_long ? "=" : " ") + option->get_type_name();
     }
     const std::string head = "  " + names;
     const std::string text =
@@ -207,6 +215,88 @@ void AddCheckOptions(CLI::App& app, Options& options) {
                "meanwhile may show up as problems");
 }
 
+std::string TakeRepair(const std::string& value, Options& options) {
+  using repair::Mode;
+  for (const Mode mode : {Mode::kLeaks, Mode::kAll, Mode::kSalvage}) {
+    // qemu-img has no salvage.
+    if (options.qemu_compatible && mode == Mode::kSalvage) continue;
+    if (value != NameOf(mode)) continue;
+    options.task = Task::kRepair;
+    options.repair_mode = mode;
+    return {};
+  }
+  return options.qemu_compatible
+             ? "'" + value + "' is neither leaks nor all"
+             : "'" + value + "' is none of all, leaks and salvage";
+}
+
+void TakeSnapshotNames(const std::vector<std::string>& names,
+                       Options& options) {
+  for (const std::string& name : names) {
+    if (name.empty()) {
+      throw CLI::ValidationError("--drop-snapshot",
+                                 "the name or ID of a snapshot is needed");
+    }
+  }
+  options.drop_snapshots = names;
+}
+
+// What may be said more about a repair.
+void AddRepairChoices(CLI::App& app, Options& options) {
+  app.add_flag("--dry-run", options.dry_run,
+               "With --repair: plan and prove, print the plan, write nothing");
+  app.add_flag("--free-suspects", options.free_suspects,
+               "With --repair: also free leaked clusters that may be what is "
+               "left of guest data");
+  app.add_option_function<std::vector<std::string>>(
+         "--drop-snapshot",
+         [&](const std::vector<std::string>& names) {
+           TakeSnapshotNames(names, options);
+         },
+         "With --repair=salvage: give up the damaged snapshot with this name "
+         "or ID; may be given more than once")
+      ->type_name("NAME")
+      ->take_all()
+      ->allow_extra_args(false);
+  AddValue(
+      app, "--journal", "PATH",
+      "Where the journal is (default IMAGE.fsck-journal, beside the image)",
+      [&](const std::string& value) {
+        return TakeFileName(value, options.journal_file);
+      });
+  AddValue(
+      app, "--undo-file", "PATH",
+      "Where the undo file is (default IMAGE.fsck-undo, beside the image); "
+      "in the same folder as the journal",
+      [&](const std::string& value) {
+        return TakeFileName(value, options.undo_file);
+      });
+  app.add_flag_callback(
+      "--no-undo", [&] { options.keep_undo = false; },
+      "With --repair: keep no undo file; the repair cannot be taken back");
+}
+
+void AddRepairOptions(CLI::App& app, Options& options) {
+  AddValue(
+      app, std::string(kRepairOption), "[=MODE]",
+      "Repair the image: all (default) mends what can be mended without losing "
+      "guest data, leaks only frees leaked clusters, salvage also gives up "
+      "what "
+      "cannot be had, by name",
+      [&](const std::string& value) { return TakeRepair(value, options); });
+  AddRepairChoices(app, options);
+  CLI::Option* const recover = app.add_flag_callback(
+      "--recover", [&] { options.task = Task::kRecover; },
+      "Finish a repair that was cut short, then check the image");
+  CLI::Option* const undo = app.add_flag_callback(
+      "--undo", [&] { options.task = Task::kUndo; },
+      "Take the last repair back, to the byte, then check the image");
+  recover->excludes(undo);
+  for (CLI::Option* const option : {recover, undo}) {
+    option->excludes(app.get_option(std::string(kRepairOption)));
+  }
+}
+
 void AddProgressOptions(CLI::App& app, Options& options) {
   CLI::Option* const on = app.add_flag_callback(
       "--progress", [&] { options.progress = ProgressMode::kOn; },
@@ -229,8 +319,9 @@ void SetUp(CLI::App& app, const char* arguments) {
 void DefineOptions(CLI::App& app, Options& options) {
   SetUp(app, " [OPTION]... IMAGE...");
   app.footer(ExitCodeHelp() + "\n" + kExamples);
-  app.add_option("IMAGE", options.images, "The images to check")->type_name("");
+  app.add_option("IMAGE", options.images, "The images")->type_name("");
   AddCheckOptions(app, options);
+  AddRepairOptions(app, options);
   AddReportOptions(app, options);
   AddProgressOptions(app, options);
   AddValue(app, std::string(kCompatOption), "PROGRAM",
@@ -258,6 +349,15 @@ bool TakeCompat(std::vector<std::string>& arguments) {
     }
   }
   return false;
+}
+
+// The mode of --repair can be left out, which the parser takes for the next
+// argument being the mode.
+void AddRepairMode(std::vector<std::string>& arguments) {
+  for (std::string& argument : arguments) {
+    if (argument == "--") break;
+    if (argument == kRepairOption) argument += "=all";
+  }
 }
 
 // The parser would take the next argument for the value of "--report=", that
@@ -307,11 +407,11 @@ void DefineCompatOptions(CLI::App& app, Options& options) {
            TakeCacheMode);
   AddValue(app, "--object", "OBJECT", "Taken for compatibility; has no effect",
            [](const std::string&) { return std::string(); });
-  AddValue(app, "-r,--repair", "WHAT", "Refused: this program only reads",
-           [](const std::string&) {
-             return "repairing is not part of this program; the image was not "
-                    "touched";
-           });
+  AddValue(
+      app, "-r,--repair", "WHAT",
+      "leaks: free leaked clusters; all: repair whatever can be repaired. An "
+      "undo file is kept beside the image",
+      [&](const std::string& value) { return TakeRepair(value, options); });
   app.add_flag_callback(
       "--image-opts",
       [] {
@@ -319,6 +419,47 @@ void DefineCompatOptions(CLI::App& app, Options& options) {
             "--image-opts", "not supported; give the name of a local file");
       },
       "Refused: only local files can be checked");
+}
+
+// An option that has no meaning beside the others.
+struct Misfit {
+  bool given;
+  const char* what;
+};
+
+std::string FirstOf(std::initializer_list<Misfit> misfits) {
+  for (const Misfit& misfit : misfits) {
+    if (misfit.given) return misfit.what;
+  }
+  return {};
+}
+
+std::string WrongRepair(const CLI::App& app, const Options& options) {
+  const bool repair = options.task == Task::kRepair;
+  const bool check = options.task == Task::kCheck;
+  const bool paths =
+      !options.journal_file.empty() || !options.undo_file.empty();
+  const auto given = [&](const char* name) { return app.count(name) > 0; };
+  return FirstOf({
+      {options.dry_run && !repair, "--dry-run needs --repair"},
+      {options.free_suspects && !repair, "--free-suspects needs --repair"},
+      {!options.drop_snapshots.empty() &&
+           !(repair && options.repair_mode == repair::Mode::kSalvage),
+       "--drop-snapshot needs --repair=salvage"},
+      {!options.keep_undo && !repair, "--no-undo needs --repair"},
+      {!options.keep_undo && !options.undo_file.empty(),
+       "--no-undo and --undo-file exclude each other"},
+      {paths && check,
+       "--journal and --undo-file need --repair, --recover or --undo"},
+      {paths && options.images.size() > 1,
+       "--journal and --undo-file take one IMAGE only"},
+      {options.force_share && !check,
+       "--force-share is for checks: an image in use cannot be repaired"},
+      {repair && given("--overlap-check"),
+       "--overlap-check is for checks: a repair watches all metadata"},
+      {repair && given("--memory-limit"),
+       "--memory-limit is for checks: a repair needs all references at once"},
+  });
 }
 
 // Images are what both kinds of command lines cannot do without.
@@ -363,7 +504,12 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
   } catch (const CLI::ParseError& error) {
     return UsageError(error.what(), options.qemu_compatible);
   }
-  const std::string wrong = WrongImages(options);
+  std::string wrong = WrongImages(options);
+  if (wrong.empty() && !options.qemu_compatible) {
+    wrong = WrongRepair(app, options);
+  } else if (wrong.empty() && options.force_share && MayWrite(options)) {
+    wrong = "-U cannot be combined with -r: an image in use is not repaired";
+  }
   if (!wrong.empty()) return UsageError(wrong, options.qemu_compatible);
   CommandLine result;
   result.options = std::move(options);
@@ -371,6 +517,10 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
 }
 
 }  // namespace
+
+bool MayWrite(const Options& options) {
+  return options.task != Task::kCheck && !options.dry_run;
+}
 
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   std::vector<std::string> rest = arguments;
@@ -385,6 +535,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   if (options.qemu_compatible) {
     DefineCompatOptions(app, options);
   } else {
+    AddRepairMode(rest);
     DefineOptions(app, options);
   }
   return Parse(app, std::move(rest), options);

@@ -13,11 +13,20 @@
 
 #include "checker/check.h"
 #include "checker/overlap_classes.h"
+#include "repair/plan.h"
 
 namespace qcow2::cli {
 
 enum class OutputFormat { kHuman, kJson, kNdjson };
 enum class ProgressMode { kAuto, kOn, kOff };
+
+// What is done with the images.
+enum class Task {
+  kCheck,    // read only
+  kRepair,   // check, plan, prove, and unless it is a dry run commit
+  kRecover,  // finish a repair that was cut short
+  kUndo,     // take the last repair back
+};
 
 // Every field is as given or at its default; see --help for their meaning.
 struct Options {
@@ -33,6 +42,15 @@ struct Options {
   unsigned jobs = 0;
   uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
+
+  Task task = Task::kCheck;
+  repair::Mode repair_mode = repair::Mode::kAll;
+  bool dry_run = false;
+  bool keep_undo = true;
+  bool free_suspects = false;
+  std::vector<std::string> drop_snapshots;
+  std::string journal_file;  // empty: beside the image
+  std::string undo_file;     // empty: beside the journal
 
   // --compat=qemu-img: behave as `qemu-img check` does.
   bool qemu_compatible = false;
@@ -50,6 +68,9 @@ struct CommandLine {
 
 // Parses the arguments behind the program's name.
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments);
+
+// Whether these options let the program write to an image.
+bool MayWrite(const Options& options);
 
 // The names of all long options in --help, without dashes, for the test that
 // the manual page has them all.

@@ -12,10 +12,15 @@ namespace cli = qcow2::cli;
 int main(int argc, char** argv) {
   const bool array = argc == 2 && std::string_view(argv[1]) == "json";
   cli::ReportStream stream(
-      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 5);
+      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 11);
   for (const auto& report :
        {cli::CleanReport(), cli::LeakyReport(), cli::CorruptReport(),
         cli::UnopenedReport(), cli::FullReport()}) {
+    std::fputs(stream.Add({report}).c_str(), stdout);
+  }
+  for (const auto& report :
+       {cli::RepairedReport(), cli::PlannedReport(), cli::NotProvenReport(),
+        cli::PendingReport(), cli::UndoneReport(), cli::RecoveredReport()}) {
     std::fputs(stream.Add(report).c_str(), stdout);
   }
   std::fputs(stream.End().c_str(), stdout);

@@ -21,9 +21,9 @@ This page is made from `checker/problem_table.inc`; change that, not this.
 
 Numbers are never reused; the hundreds are the area. In the messages `{where}`
 stands for the place, `{actual}` and `{expected}` for values (`:x`: in
-hexadecimal) and `{detail}` for more words. "Repair" is what mends the problem;
-repairing is not part of this program yet. "qemu-img" is what `qemu-img check`
-7.2 makes of it, and `--compat=qemu-img` with it.
+hexadecimal) and `{detail}` for more words. "Repair" is what mends the problem,
+see [repair.md](repair.md). "qemu-img" is what `qemu-img check` 7.2 makes of it,
+and `--compat=qemu-img` with it.
 )";
 
 std::string_view TitleOf(Area area) {

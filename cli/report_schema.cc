@@ -1,77 +1,23 @@
 #include "cli/report_schema.h"
 
-#include <cstddef>
-#include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "checker/finding.h"
 #include "checker/problems.h"
 #include "checker/report.h"
+#include "cli/image_report.h"
 #include "cli/json_printer.h"
+#include "cli/schema_parts.h"
+#include "cli/transaction_schema.h"
 #include "cli/version.h"
 
-namespace qcow2::cli {
+namespace qcow2::cli::schema {
 namespace {
 
-using checker::CheckStatus;
 using checker::ProblemRow;
 using checker::RepairClass;
 using checker::Severity;
 using checker::Structure;
-using Json = nlohmann::ordered_json;
-
-enum class Presence { kAlways, kWhenKnown };
-
-struct Property {
-  const char* key;
-  Json schema;
-  Presence presence = Presence::kAlways;
-};
-
-Json Described(Json schema, const char* description) {
-  schema["description"] = description;
-  return schema;
-}
-
-// An object with these keys and no others.
-Json Object(std::initializer_list<Property> properties) {
-  Json json = {{"type", "object"}};
-  json["properties"] = Json::object();
-  json["required"] = Json::array();
-  for (const Property& property : properties) {
-    json["properties"][property.key] = property.schema;
-    if (property.presence == Presence::kAlways) {
-      json["required"].push_back(property.key);
-    }
-  }
-  json["additionalProperties"] = false;
-  return json;
-}
-
-Json Const(Json value) { return {{"const", std::move(value)}}; }
-Json Text() { return {{"type", "string"}}; }
-Json Flag() { return {{"type", "boolean"}}; }
-Json Reference(const char* name) {
-  return {{"$ref", std::string("#/$defs/") + name}};
-}
-Json ArrayOf(Json items) {
-  return {{"type", "array"}, {"items", std::move(items)}};
-}
-Json Number() { return {{"type", "integer"}, {"minimum", 0}}; }
-Json Number(const char* description) {
-  return Described(Number(), description);
-}
-
-// The names of the enumerators from 0 to `last`.
-template <typename Enum>
-Json NamesUpTo(Enum last) {
-  Json names = Json::array();
-  for (int i = 0; i <= static_cast<int>(last); ++i) {
-    names.push_back(NameOf(static_cast<Enum>(i)));
-  }
-  return {{"enum", std::move(names)}};
-}
 
 Json OwnersSchema() {
   return Described(
@@ -112,7 +58,7 @@ Json CountsSchema() {
       {"notes", Number("findings of severity info")},
       {"suspect_orphans",
        Number("leaked clusters that may be what is left of guest data")},
-      {"fixed", Number("always 0: a check changes nothing")},
+      {"fixed", Number("problems mended by this run")},
       {"unreadable_bytes", Number("metadata that could not be read")},
   });
 }
@@ -136,24 +82,9 @@ Json HostSchema() {
   });
 }
 
-Json GuestSchema() {
-  return Object({
-      {"offset", Number("bytes")},
-      {"length", Number("bytes")},
-      {"snapshot", Described(Text(), "absent: the active disk"),
-       Presence::kWhenKnown},
-      {"vm_state", Described(Flag(), "saved machine state, no disk content"),
-       Presence::kWhenKnown},
-  });
-}
-
 Json RepairSchema() {
-  Json actions = Json::array();
-  for (const checker::RepairActionRow& row : checker::AllRepairActions()) {
-    actions.push_back(row.code);
-  }
   return Object({
-      {"action", Json{{"enum", std::move(actions)}}},
+      {"action", RepairActionSchema()},
       {"class", NamesUpTo(RepairClass::kNone)},
       {"applied", Flag()},
   });
@@ -212,19 +143,19 @@ Json StatisticsSchema() {
       {"l2_tables", Number("distinct L2 tables read")},
       {"refcount_blocks", Number("refcount blocks read")},
       {"passes", Number("over the metadata")},
-      {"seconds", Json{{"type", "number"}, {"minimum", 0}}},
+      {"seconds", Seconds()},
       {"map_memory", Number("bytes, peak of the reference map")},
       {"peak_memory", Number("bytes, of the process")},
   });
 }
 
 Json ReportObjectSchema() {
-  Json exit_code = {{"enum", {0, 4, 8, 12, 32}}};
+  Json exit_code = {{"enum", {0, 1, 4, 5, 8, 9, 12, 13, 32}}};
   return Object({
       {"schema_version", Const(kSchemaVersion)},
       {"tool", Object({{"name", Const(kToolName)}, {"version", Text()}})},
       {"image", Reference("image")},
-      {"status", NamesUpTo(CheckStatus::kError)},
+      {"status", NamesUpTo(ImageStatus::kError)},
       {"exit_code", Described(exit_code, "what this image alone gives")},
       {"cancelled", Flag()},
       {"counts", Reference("counts")},
@@ -233,27 +164,37 @@ Json ReportObjectSchema() {
       {"warnings", Described(ArrayOf(Reference("finding")),
                              "what needs no action, or none at once")},
       {"problems_omitted", Number("findings beyond --max-problems")},
+      {"transaction", Reference("transaction"), Presence::kWhenKnown},
       {"statistics", Reference("statistics")},
       {"errors", Described(ArrayOf(Text()), "what could not be read or done")},
   });
 }
 
-}  // namespace
-
-std::string ReportSchema() {
+Json Document() {
   Json schema;
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "Report of qcow2-fsck";
   schema["description"] =
       "Made from the problem table; what the keys mean is in json.md.";
   schema["oneOf"] = {Reference("report"), ArrayOf(Reference("report"))};
-  schema["$defs"] = {
-      {"report", ReportObjectSchema()},  {"image", ImageSchema()},
-      {"counts", CountsSchema()},        {"finding", FindingSchema()},
-      {"location", LocationSchema()},    {"host", HostSchema()},
-      {"guest_range", GuestSchema()},    {"repair", RepairSchema()},
-      {"statistics", StatisticsSchema()}};
-  return schema.dump(2) + "\n";
+  schema["$defs"] = {{"report", ReportObjectSchema()},
+                     {"image", ImageSchema()},
+                     {"counts", CountsSchema()},
+                     {"finding", FindingSchema()},
+                     {"location", LocationSchema()},
+                     {"host", HostSchema()},
+                     {"guest_range", GuestRangeSchema()},
+                     {"repair", RepairSchema()},
+                     {"statistics", StatisticsSchema()},
+                     {"transaction", TransactionSchema()}};
+  return schema;
 }
+
+}  // namespace
+}  // namespace qcow2::cli::schema
+
+namespace qcow2::cli {
+
+std::string ReportSchema() { return schema::Document().dump(2) + "\n"; }
 
 }  // namespace qcow2::cli

@@ -7,13 +7,10 @@
 
 namespace qcow2::cli {
 
-using checker::CheckReport;
-using checker::CheckStatus;
-
-std::string ReportStream::Add(const CheckReport& report) {
+std::string ReportStream::Add(const ImageReport& report) {
   const bool first = added_++ == 0;
   exit_code_ |= ExitCodeOf(report);
-  ++by_status_[static_cast<size_t>(report.status)];
+  ++by_status_[static_cast<size_t>(StatusOf(report))];
   switch (format_) {
     case OutputFormat::kHuman:
       return (first ? "" : "\n") + HumanReport(report);
@@ -41,7 +38,7 @@ std::string ReportStream::Summary() const {
   for (size_t i = 0; i < by_status_.size(); ++i) {
     if (by_status_[i] == 0) continue;
     text += separator + std::to_string(by_status_[i]) + " ";
-    text += NameOf(static_cast<CheckStatus>(i));
+    text += NameOf(static_cast<ImageStatus>(i));
     separator = ", ";
   }
   return text + ".\nExit code " + std::to_string(exit_code_) + ": " +

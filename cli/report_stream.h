@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <string>
 
-#include "checker/report.h"
+#include "cli/image_report.h"
 #include "cli/options.h"
 
 namespace qcow2::cli {
@@ -21,7 +21,7 @@ class ReportStream {
   ReportStream(OutputFormat format, size_t images)
       : format_(format), images_(images) {}
 
-  std::string Add(const checker::CheckReport& report);
+  std::string Add(const ImageReport& report);
   std::string End();
 
  private:
@@ -31,7 +31,7 @@ class ReportStream {
   const size_t images_;
   size_t added_ = 0;
   int exit_code_ = 0;
-  std::array<size_t, 5> by_status_ = {};  // indexed by CheckStatus
+  std::array<size_t, 7> by_status_ = {};  // indexed by ImageStatus
 };
 
 }  // namespace qcow2::cli

@@ -12,7 +12,8 @@ std::string Stream(OutputFormat format, size_t images,
                    const std::vector<checker::CheckReport>& reports) {
   ReportStream stream(format, images);
   std::string text;
-  for (const checker::CheckReport& report : reports) text += stream.Add(report);
+  for (const checker::CheckReport& report : reports)
+    text += stream.Add({report});
   return text + stream.End();
 }
 

@@ -1,7 +1,6 @@
 #include "cli/run.h"
 
 #include <ctime>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,8 +17,6 @@
 
 namespace qcow2::cli {
 namespace {
-
-using checker::CheckReport;
 
 int RunExplain(const Options& options, const Surroundings& surroundings) {
   const std::optional<std::string> text = Explain(options.explain);
@@ -51,7 +48,7 @@ class Outputs {
     return OpenFile(options.metrics_file, metrics_);
   }
 
-  absl::Status Add(const CheckReport& report) {
+  absl::Status Add(const ImageReport& report) {
     if (metrics_) images_.push_back(MetricsOf(report));
     if (report_) RETURN_IF_ERROR(report_->Append(file_.Add(report)));
     return Print(standard_.Add(report));
@@ -92,29 +89,31 @@ class Outputs {
   std::vector<ImageMetrics> images_;
 };
 
-CheckReport CheckPath(const std::string& path, const Options& options,
-                      const Surroundings& surroundings) {
-  const absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(path, options.force_share);
-  if (file.ok()) return CheckOpenImage(**file, path, options, surroundings);
-  // The text for people has it on standard output already.
-  if (options.output != OutputFormat::kHuman) {
-    Complain(surroundings, file.status());
+// The text for people has on standard output why nothing came of an image.
+void ComplainOfFailure(const ImageReport& report, const Options& options,
+                       const Surroundings& surroundings) {
+  if (options.output == OutputFormat::kHuman) return;
+  if (report.transaction.has_value() && !report.transaction->error.ok()) {
+    Complain(surroundings, report.transaction->error);
+  } else if (report.found.status == checker::CheckStatus::kError &&
+             !report.found.errors.empty()) {
+    Complain(surroundings, report.found.errors[0]);
   }
-  return NotOpened(path, file.status());
 }
 
-absl::Status CheckAll(const Options& options, const Surroundings& surroundings,
-                      Outputs& outputs, int& exit_code) {
+absl::Status ProcessAll(const Options& options,
+                        const Surroundings& surroundings, Outputs& outputs,
+                        int& exit_code) {
   for (const std::string& path : options.images) {
     if (surroundings.cancel != nullptr && *surroundings.cancel) {
       exit_code |= kExitCancelled;  // there are images left
       break;
     }
-    const CheckReport report = CheckPath(path, options, surroundings);
+    const ImageReport report = ProcessImage(path, options, surroundings);
+    ComplainOfFailure(report, options, surroundings);
     exit_code |= ExitCodeOf(report);
     RETURN_IF_ERROR(outputs.Add(report));
-    if (report.cancelled) break;
+    if (report.found.cancelled) break;
   }
   return outputs.End();
 }
@@ -130,7 +129,8 @@ int Run(const Options& options, const Surroundings& surroundings) {
                                            : kExitOperationalError;
   }
   int exit_code = kExitClean;
-  const absl::Status done = CheckAll(options, surroundings, outputs, exit_code);
+  const absl::Status done =
+      ProcessAll(options, surroundings, outputs, exit_code);
   if (done.ok()) return exit_code;
   Complain(surroundings, done);
   return exit_code | kExitOperationalError;

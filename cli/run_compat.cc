@@ -1,10 +1,12 @@
-// --compat=qemu-img: opens, checks and prints as `qemu-img check` does.
+// --compat=qemu-img: opens, checks, repairs and prints as `qemu-img check`
+// does.
 #include <algorithm>
 #include <array>
 #include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "checker/problems.h"
 #include "cli/compat_printer.h"
@@ -60,23 +62,29 @@ std::string RefusalOf(const CheckReport& report) {
   return report.errors.empty() ? "the image cannot be used" : report.errors[0];
 }
 
-absl::Status Print(const CheckReport& report, const Options& options,
+// As with qemu-img, what was found goes to standard error, quiet or not.
+void PrintFindings(const CheckReport& report,
                    const Surroundings& surroundings) {
-  // As with qemu-img, what was found goes to standard error, quiet or not.
   static_cast<void>(WriteAll(surroundings.standard_error,
                              CompatFindingLines(report), "standard error"));
+}
+
+absl::Status Print(const CheckReport& report, const CompatFixed& fixed,
+                   const Options& options, const Surroundings& surroundings) {
+  PrintFindings(report, surroundings);
   if (options.quiet) return absl::OkStatus();
   return WriteAll(surroundings.standard_output,
                   options.output == OutputFormat::kJson
-                      ? CompatJsonReport(report)
-                      : CompatHumanReport(report),
+                      ? CompatJsonReport(report, fixed)
+                      : CompatHumanReport(report, fixed),
                   "standard output");
 }
 
-CompatExitCode CheckAndPrint(const File& file, const Options& options,
-                             const Surroundings& surroundings) {
+// What a check came to: printed, and as an exit code.
+CompatExitCode Conclude(const CheckReport& report, const CompatFixed& fixed,
+                        const Options& options,
+                        const Surroundings& surroundings) {
   const std::string& path = options.images[0];
-  const CheckReport report = CheckOpenImage(file, path, options, surroundings);
   if (report.cancelled) {
     Complain(surroundings, "cancelled");
     return kCompatNotChecked;
@@ -84,7 +92,8 @@ CompatExitCode CheckAndPrint(const File& file, const Options& options,
   if (report.qemu.refused || report.status == checker::CheckStatus::kError) {
     return CouldNotOpen(path, RefusalOf(report), surroundings);
   }
-  if (absl::Status done = Print(report, options, surroundings); !done.ok()) {
+  const absl::Status done = Print(report, fixed, options, surroundings);
+  if (!done.ok()) {
     Complain(surroundings, done);
     return kCompatNotChecked;
   }
@@ -92,11 +101,65 @@ CompatExitCode CheckAndPrint(const File& file, const Options& options,
   return CompatExitCodeOf(report);
 }
 
+// Why the repair came to nothing, or nothing if it did not.
+std::string FailureOf(const repair::TransactionReport& transaction) {
+  if (transaction.conclusion == repair::Conclusion::kCancelled) {
+    return "cancelled; the image was not changed";
+  }
+  if (transaction.conclusion == repair::Conclusion::kNotProven) {
+    return "Repair failed: the plan did not pass its proof: " +
+           transaction.proof->failures[0].message;
+  }
+  if (transaction.error.ok()) return {};
+  return "Repair failed: " + std::string(transaction.error.message());
+}
+
+CompatExitCode RepairAndPrint(std::unique_ptr<File> file,
+                              const Options& options,
+                              const Surroundings& surroundings) {
+  const std::string& path = options.images[0];
+  const CheckReport before = CheckOpenImage(*file, path, options, surroundings);
+  if (before.cancelled) {
+    Complain(surroundings, "cancelled");
+    return kCompatNotChecked;
+  }
+  PrintFindings(before, surroundings);
+  file.reset();  // its locks would keep the repair from having its own
+  const repair::TransactionReport transaction =
+      RepairPath(path, options, surroundings).transaction;
+  if (const std::string failure = FailureOf(transaction); !failure.empty()) {
+    Complain(surroundings, failure);
+    return kCompatNotChecked;
+  }
+  if (!ChangedImage(transaction)) {
+    return Conclude(before, {}, options, surroundings);
+  }
+  if (!options.quiet && !transaction.undo_path.empty()) {
+    Complain(surroundings, "the undo file is '" + transaction.undo_path + "'");
+  }
+  const absl::StatusOr<std::unique_ptr<File>> again = OpenImage(path, false);
+  if (!again.ok()) {
+    return CouldNotOpen(path, std::string(again.status().message()),
+                        surroundings);
+  }
+  const CheckReport after =
+      CheckOpenImage(**again, path, options, surroundings);
+  return Conclude(after, CompatFixedBetween(before, after), options,
+                  surroundings);
+}
+
+CompatExitCode CheckAndPrint(const File& file, const Options& options,
+                             const Surroundings& surroundings) {
+  return Conclude(
+      CheckOpenImage(file, options.images[0], options, surroundings), {},
+      options, surroundings);
+}
+
 }  // namespace
 
 int RunCompat(const Options& options, const Surroundings& surroundings) {
   const std::string& path = options.images[0];
-  const absl::StatusOr<std::unique_ptr<File>> file =
+  absl::StatusOr<std::unique_ptr<File>> file =
       OpenImage(path, options.force_share);
   if (!file.ok()) {
     return CouldNotOpen(path, std::string(file.status().message()),
@@ -120,6 +183,9 @@ int RunCompat(const Options& options, const Surroundings& surroundings) {
       Complain(surroundings, kNoChecks);
       return kCompatNotSupported;
     }
+  }
+  if (options.task == Task::kRepair) {
+    return RepairAndPrint(*std::move(file), options, surroundings);
   }
   return CheckAndPrint(**file, options, surroundings);
 }

@@ -127,6 +127,116 @@ CheckReport UnopenedReport() {
   return report;
 }
 
+namespace {
+
+repair::Plan SamplePlan() {
+  repair::Plan plan;
+  plan.Add({Problem::kL2EntryUnaligned, checker::RepairAction::kMendEntry,
+            "active L2 table at 0x50000, entry 12",
+            "names 0x60200, which is not cluster aligned",
+            "names the cluster at 0x60000", 1});
+  plan.Add({Problem::kRefcountTooLow, checker::RepairAction::kCorrectRefcount,
+            "host cluster 7 (offset 0x70000)", "refcount 1", "refcount 2", 1});
+  plan.Add({Problem::kDirtyBit, checker::RepairAction::kClearHeaderBit,
+            "header, dirty bit", "set", "clear", 1});
+  plan.AddGuestChange(
+      {GuestRange{786432, 65536, "", false},
+       repair::GuestChange::Kind::kRecovered,
+       "the entry names the cluster that was left without one"});
+  plan.AddNote("the file keeps its length");
+  return plan;
+}
+
+repair::TransactionReport SampleTransaction() {
+  repair::TransactionReport transaction;
+  transaction.conclusion = repair::Conclusion::kCommitted;
+  transaction.plan = SamplePlan();
+  transaction.proof.emplace();
+  transaction.proof->ok = true;
+  transaction.proof->statistics = {.guest_bytes_by_mapping = 1 << 20,
+                                   .guest_bytes_by_content = 65536,
+                                   .l2_tables_compared = 1,
+                                   .seconds = 0.5};
+  transaction.commit.emplace();
+  transaction.commit->image = repair::ImageState::kNew;
+  transaction.commit->changed_bytes = 4096;
+  transaction.commit->journal_bytes = 20480;
+  transaction.journal_path = "/images/disk.qcow2.fsck-journal";
+  transaction.undo_path = "/images/disk.qcow2.fsck-undo";
+  transaction.mended = {1, 3, 4};
+  transaction.fixed = 3;
+  transaction.left = {{Problem::kClusterLeaked, true, 1,
+                       "they may be what is left of guest data",
+                       "--free-suspects"}};
+  return transaction;
+}
+
+CheckReport AfterSampleRepair() {
+  CheckReport report = LeakyReport();
+  report.counts.leaks = 1;
+  report.counts.suspect_orphans = 1;
+  return report;
+}
+
+}  // namespace
+
+ImageReport RepairedReport() {
+  return {CorruptReport(), AfterSampleRepair(), SampleTransaction()};
+}
+
+ImageReport PlannedReport() {
+  ImageReport report = RepairedReport();
+  report.transaction->dry_run = true;
+  report.transaction->conclusion = repair::Conclusion::kPlanned;
+  report.transaction->commit.reset();
+  report.transaction->journal_path.clear();
+  report.transaction->undo_path.clear();
+  return report;
+}
+
+ImageReport NotProvenReport() {
+  ImageReport report = PlannedReport();
+  report.transaction->dry_run = false;
+  report.transaction->conclusion = repair::Conclusion::kNotProven;
+  repair::ProofResult& proof = *report.transaction->proof;
+  proof.ok = false;
+  proof.failures.emplace_back();
+  proof.failures[0].kind = repair::ProofFailure::Kind::kGuestData;
+  proof.failures[0].message = "65536 bytes at 0 would read differently";
+  proof.failures[0].range = GuestRange{0, 65536, "", false};
+  proof.failures_omitted = 2;
+  return report;
+}
+
+ImageReport PendingReport() {
+  ImageReport report = RepairedReport();
+  report.transaction->conclusion = repair::Conclusion::kPending;
+  report.transaction->error = absl::DataLossError(
+      "cannot write 4096 bytes at offset 0 of 'disk.qcow2'");
+  report.transaction->commit->image = repair::ImageState::kPending;
+  report.transaction->undo_path.clear();
+  return report;
+}
+
+ImageReport UndoneReport() {
+  repair::TransactionReport transaction;
+  transaction.action = repair::Action::kUndo;
+  transaction.conclusion = repair::Conclusion::kCommitted;
+  transaction.undo_path = "/images/disk.qcow2.fsck-undo";
+  return {LeakyReport(), LeakyReport(), transaction};
+}
+
+ImageReport RecoveredReport() {
+  repair::TransactionReport transaction;
+  transaction.conclusion = repair::Conclusion::kNothingToDo;
+  transaction.recovered.emplace();
+  transaction.recovered->found = repair::JournalState::kCommitted;
+  transaction.recovered->image = repair::ImageState::kNew;
+  transaction.undo_path = "/images/disk.qcow2.fsck-undo";
+  transaction.older_undo_path = "/images/disk.qcow2.fsck-undo.1";
+  return {CleanReport(), CleanReport(), transaction};
+}
+
 CheckReport FullReport() {
   CheckReport report = CorruptReport();
   report.status = CheckStatus::kInconclusive;

@@ -3,6 +3,7 @@
 #define CLI_SAMPLE_REPORTS_H_
 
 #include "checker/report.h"
+#include "cli/image_report.h"
 
 namespace qcow2::cli {
 
@@ -15,6 +16,20 @@ checker::CheckReport LeakyReport();
 checker::CheckReport CorruptReport();
 // A file that could not be opened.
 checker::CheckReport UnopenedReport();
+// CorruptReport() repaired: all but the leak is mended, one guest range is
+// recovered, the undo file is kept.
+ImageReport RepairedReport();
+// The same as a dry run.
+ImageReport PlannedReport();
+// A plan that failed its proof.
+ImageReport NotProvenReport();
+// A commit that broke off half way.
+ImageReport PendingReport();
+// A repair that was taken back.
+ImageReport UndoneReport();
+// A repair of a clean image behind a journal that had to be finished first.
+ImageReport RecoveredReport();
+
 // A finding with every field that JSON can have, whatever it means.
 checker::CheckReport FullReport();
 

@@ -1,16 +1,20 @@
 #include "cli/session.h"
 
 #include <optional>
+#include <utility>
 
 #include "cli/other_files.h"
 #include "cli/progress_meter.h"
 #include "engine/status_macros.h"
 #include "engine/storage/posix_file.h"
+#include "repair/repair.h"
+#include "repair/target.h"
 
 namespace qcow2::cli {
 namespace {
 
 using checker::CheckReport;
+using checker::Problem;
 
 // A reader can live with others that read, or write what does not change what
 // is read; not with a guest that writes.
@@ -47,6 +51,88 @@ bool ShowsProgress(const Options& options, const Surroundings& surroundings) {
   return options.progress == ProgressMode::kOn;
 }
 
+// The options of a check, with a progress meter as long as this lives.
+class Watched {
+ public:
+  Watched(const std::string& path, const Options& options,
+          const Surroundings& surroundings)
+      : check_(CheckOptionsFrom(options)) {
+    check_.cancel = surroundings.cancel;
+    if (!ShowsProgress(options, surroundings)) return;
+    check_.progress = &progress_;
+    meter_.emplace(progress_, path, surroundings.standard_error,
+                   surroundings.standard_error_is_terminal);
+  }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+
+  const checker::CheckOptions& options() const { return check_; }
+
+ private:
+  checker::CheckOptions check_;
+  checker::Progress progress_;
+  std::optional<ProgressMeter> meter_;
+};
+
+repair::JournalPaths PathsFrom(const Options& options) {
+  return {.journal = options.journal_file, .undo = options.undo_file};
+}
+
+// What the state of the journal beside an image means for it.
+std::optional<std::pair<Problem, std::string>> JudgeJournal(
+    const absl::StatusOr<repair::JournalInfo>& journal) {
+  using repair::JournalState;
+  if (!journal.ok()) {
+    return std::pair(Problem::kRepairRemains,
+                     std::string(journal.status().message()));
+  }
+  switch (journal->state) {
+    case JournalState::kNone:
+      return std::nullopt;
+    case JournalState::kIncomplete:
+      return std::pair(Problem::kRepairRemains,
+                       "it did not come to change the image");
+    case JournalState::kCommitted:
+      return std::pair(Problem::kRepairPending,
+                       "a repair was changing the image");
+    case JournalState::kUndoing:
+      return std::pair(Problem::kRepairPending,
+                       "a repair was being taken back");
+    case JournalState::kApplied:
+    case JournalState::kUndone:
+      break;
+  }
+  return std::pair(Problem::kRepairRemains,
+                   "all was done but to put its journal away");
+}
+
+// Says so when a repair of the image was cut short.
+void AddPendingJournal(const std::string& path, CheckReport& report) {
+  auto judged = JudgeJournal(repair::FindPendingJournal(path, {}));
+  if (!judged.has_value()) return;
+  checker::Finding finding;
+  finding.problem = judged->first;
+  finding.location.structure = checker::Structure::kFile;
+  finding.detail = std::move(judged->second);
+  AddFinding(std::move(finding), report);
+  if (judged->first == Problem::kRepairRemains) {
+    ++report.counts.warnings;
+    return;
+  }
+  ++report.counts.corruptions;
+  report.status = checker::CheckStatus::kCorrupt;
+}
+
+CheckReport CheckPath(const std::string& path, const Options& options,
+                      const Surroundings& surroundings) {
+  const absl::StatusOr<std::unique_ptr<File>> file =
+      OpenImage(path, options.force_share);
+  if (!file.ok()) return NotOpened(path, file.status());
+  CheckReport report = CheckOpenImage(**file, path, options, surroundings);
+  AddPendingJournal(path, report);
+  return report;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<File>> OpenImage(const std::string& path,
@@ -70,16 +156,37 @@ CheckReport NotOpened(const std::string& path, const absl::Status& status) {
 CheckReport CheckOpenImage(const File& file, const std::string& path,
                            const Options& options,
                            const Surroundings& surroundings) {
-  checker::CheckOptions check = CheckOptionsFrom(options);
-  check.cancel = surroundings.cancel;
-  checker::Progress progress;
-  std::optional<ProgressMeter> meter;
-  if (ShowsProgress(options, surroundings)) {
-    check.progress = &progress;
-    meter.emplace(progress, path, surroundings.standard_error,
-                  surroundings.standard_error_is_terminal);
+  Watched watched(path, options, surroundings);
+  return checker::CheckImage(file, path, watched.options());
+}
+
+repair::RepairReport RepairPath(const std::string& path, const Options& options,
+                                const Surroundings& surroundings) {
+  Watched watched(path, options, surroundings);
+  repair::RepairRequest request;
+  request.options.mode = options.repair_mode;
+  request.options.free_suspects = options.free_suspects;
+  request.options.drop_snapshots = options.drop_snapshots;
+  request.options.check = watched.options();
+  request.dry_run = options.dry_run;
+  request.paths = PathsFrom(options);
+  request.keep_undo = options.keep_undo;
+  return repair::RepairImage(path, request);
+}
+
+ImageReport ProcessImage(const std::string& path, const Options& options,
+                         const Surroundings& surroundings) {
+  if (options.task == Task::kCheck) {
+    return {.found = CheckPath(path, options, surroundings)};
   }
-  return checker::CheckImage(file, path, check);
+  if (options.task == Task::kRepair) {
+    return FromRepair(RepairPath(path, options, surroundings));
+  }
+  Watched watched(path, options, surroundings);
+  const repair::JournalPaths paths = PathsFrom(options);
+  return FromRepair(options.task == Task::kUndo
+                        ? repair::UndoImage(path, paths, watched.options())
+                        : repair::RecoverImage(path, paths, watched.options()));
 }
 
 }  // namespace qcow2::cli

@@ -1,5 +1,5 @@
-// One image from its path to its report: opens the file for reading, takes the
-// locks, runs the check.
+// One image from its path to its report: opens the file, takes the locks, runs
+// the check or the repair.
 #ifndef CLI_SESSION_H_
 #define CLI_SESSION_H_
 
@@ -9,9 +9,11 @@
 #include "absl/status/statusor.h"
 #include "checker/check.h"
 #include "checker/report.h"
+#include "cli/image_report.h"
 #include "cli/options.h"
 #include "cli/surroundings.h"
 #include "engine/storage/file.h"
+#include "repair/transaction_report.h"
 
 namespace qcow2::cli {
 
@@ -29,6 +31,15 @@ checker::CheckReport NotOpened(const std::string& path,
 checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
                                     const Options& options,
                                     const Surroundings& surroundings);
+
+// Does with the image at `path` what `options` say: checks, repairs, recovers
+// or undoes. A check also looks whether a repair of the image was cut short.
+ImageReport ProcessImage(const std::string& path, const Options& options,
+                         const Surroundings& surroundings);
+
+// The repair alone; options.task is kRepair.
+repair::RepairReport RepairPath(const std::string& path, const Options& options,
+                                const Surroundings& surroundings);
 
 }  // namespace qcow2::cli
 

@@ -23,13 +23,15 @@ def read_reports(text):
 def damaged(report):
     """Copies of a report (no array), each with one thing wrong."""
     for key in report:
+        if key == "transaction":
+            continue  # only a repair has one
         broken = copy.deepcopy(report)
         del broken[key]
         yield f"without {key}", broken
     for path, value in (
         (("schema_version",), 2),
         (("status",), "fine"),
-        (("exit_code",), 1),
+        (("exit_code",), 2),
         (("counts", "leaks"), -1),
         (("image", "file_size"), "1"),
         (("surplus",), 1),
@@ -41,6 +43,8 @@ def damaged(report):
             target = target[key]
         target[path[-1]] = value
         yield f"{'.'.join(path)} = {value!r}", broken
+    if "transaction" in report:
+        yield from damaged_transactions(report)
     for index in range(len(report["problems"])):
         for key, value in (
             ("code", "no-such-problem"),
@@ -53,6 +57,29 @@ def damaged(report):
             broken = copy.deepcopy(report)
             broken["problems"][index][key] = value
             yield f"problems[{index}].{key} = {value!r}", broken
+
+
+def damaged_transactions(report):
+    """Copies of a report of a repair, each with its transaction wrong."""
+    for path, value in (
+        (("action",), "nothing"),
+        (("conclusion",), "fine"),
+        (("surplus",), 1),
+        (("plan", "changes"), "1"),
+        (("plan", "surplus"), 1),
+        (("left",), {}),
+    ):
+        broken = copy.deepcopy(report)
+        target = broken["transaction"]
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+        yield f"transaction.{'.'.join(path)} = {value!r}", broken
+    for part in ("proof", "commit", "recovered"):
+        if part in report["transaction"]:
+            broken = copy.deepcopy(report)
+            broken["transaction"][part]["surplus"] = 1
+            yield f"transaction.{part}.surplus", broken
 
 
 def main():

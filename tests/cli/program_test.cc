@@ -70,7 +70,8 @@ TEST_F(ProgramTest, UsageErrorsGoToStandardError) {
                                              {"--nonsense", clean_},
                                              {"--output=xml", clean_},
                                              {"--explain=nonsense"},
-                                             {"--repair", clean_}}) {
+                                             {"--repair"},
+                                             {"--dry-run", clean_}}) {
     const Outcome outcome = Fsck(arguments);
     EXPECT_EQ(outcome.exit_code, 16);
     EXPECT_EQ(outcome.standard_output, "");
@@ -242,7 +243,7 @@ TEST_F(ProgramTest, InPlaceOfQemuImgCheck) {
   EXPECT_EQ(compat({clean_}).exit_code, 0);
   EXPECT_EQ(compat({leaky_}).exit_code, 3);
   EXPECT_EQ(compat({folder_ / "missing"}).exit_code, 1);
-  EXPECT_EQ(compat({"-r", "all", leaky_}).exit_code, 1);
+  EXPECT_EQ(compat({"-r", "everything", leaky_}).exit_code, 1);
   EXPECT_EQ(compat({"-f", "raw", leaky_}).exit_code, 63);
   EXPECT_EQ(compat({"-f", "nonsense", leaky_}).exit_code, 1);
   const std::string other = folder_ / "other";

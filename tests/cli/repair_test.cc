@@ -1,0 +1,359 @@
+// Repairs from the outside: what is written where, and that it can be undone.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/cli/program.h"
+
+namespace qcow2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kCluster = 65536;
+
+bool Holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+nlohmann::json Parsed(const Outcome& outcome) {
+  return nlohmann::json::parse(outcome.standard_output);
+}
+
+// What is in a folder, by name.
+std::vector<std::string> NamesIn(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// An image as QEMU lays it out: header, refcount table, refcount block, L1
+// table, L2 table, data.
+class RepairTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directory(folder_ / "images");
+    ASSERT_EQ(
+        RunProgram({"qemu-img", "create", "-q", "-f", "qcow2", image_, "64M"})
+            .exit_code,
+        0);
+    ASSERT_EQ(
+        RunProgram({"qemu-io", "-c", "write -P 7 0 1M", image_}).exit_code, 0);
+    sound_ = ReadFile(image_);
+    damaged_ = sound_;
+    // A cluster in use without a count, and one counted without a use.
+    SetRefcount(damaged_, 6, 0);
+    damaged_.resize(damaged_.size() + kCluster);
+    SetRefcount(damaged_, sound_.size() / kCluster, 1);
+    Damage();
+  }
+
+  static void SetRefcount(std::string& image, size_t cluster, char count) {
+    image[2 * kCluster + 2 * cluster + 1] = count;
+  }
+  void Damage() const { WriteFile(image_, damaged_); }
+
+  bool IsClean() const {
+    return Fsck({image_}).exit_code == 0 &&
+           RunProgram({"qemu-img", "check", image_}).exit_code == 0;
+  }
+  bool IsDamaged() const { return ReadFile(image_) == damaged_; }
+  std::vector<std::string> Beside() const {
+    return NamesIn(folder_ / "images");
+  }
+
+  Folder folder_;
+  std::string image_ = folder_ / "images/disk.qcow2";
+  std::string journal_ = image_ + ".fsck-journal";
+  std::string undo_ = image_ + ".fsck-undo";
+  std::string sound_;
+  std::string damaged_;
+};
+
+TEST_F(RepairTest, RepairedUndoneAndRepairedAgain) {
+  const Outcome repair = Fsck({"--repair", image_});
+  EXPECT_EQ(repair.exit_code, 1);
+  EXPECT_TRUE(repair.standard_output.starts_with(
+      image_ + ": REPAIRED: 2 problems mended, the image is clean\n"))
+      << repair.standard_output;
+  EXPECT_EQ(repair.standard_error, "");
+  EXPECT_TRUE(IsClean());
+  EXPECT_EQ(Beside(),
+            (std::vector<std::string>{"disk.qcow2", "disk.qcow2.fsck-undo"}));
+  const std::string repaired = ReadFile(image_);
+
+  const Outcome undo = Fsck({"--undo", image_});
+  EXPECT_EQ(undo.exit_code, 4);
+  EXPECT_TRUE(Holds(undo.standard_output, ": UNDONE; again CORRUPT"));
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+  EXPECT_TRUE(ReadFile(image_) == repaired);
+}
+
+TEST_F(RepairTest, AGuestReadsTheSameAfterwards) {
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+  EXPECT_EQ(RunProgram({"qemu-io", "-c", "read -P 7 0 1M", image_}).exit_code,
+            0);
+}
+
+TEST_F(RepairTest, ASecondRepairChangesNothing) {
+  EXPECT_EQ(Fsck({"--repair", "--no-undo", image_}).exit_code, 1);
+  const std::string repaired = ReadFile(image_);
+  const Outcome again = Fsck({"--repair", image_});
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_TRUE(Holds(again.standard_output,
+                    ": clean: no problems found; nothing to repair\n"))
+      << again.standard_output;
+  EXPECT_TRUE(ReadFile(image_) == repaired);
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+}
+
+TEST_F(RepairTest, ADryRunWritesNothing) {
+  ASSERT_EQ(chmod(image_.c_str(), 0400), 0);
+  const Outcome human = Fsck({"--repair", "--dry-run", image_});
+  EXPECT_EQ(human.exit_code, 4);
+  EXPECT_TRUE(Holds(human.standard_output, "; dry run, nothing was written\n"));
+  EXPECT_TRUE(Holds(human.standard_output, "\nplan: 2 changes"))
+      << human.standard_output;
+  EXPECT_TRUE(Holds(human.standard_output, "\nproof: passed"));
+  const auto json =
+      Parsed(Fsck({"--repair", "--dry-run", "--output=json", image_}));
+  EXPECT_EQ(json["status"], "corrupt");
+  EXPECT_EQ(json["exit_code"], 4);
+  EXPECT_EQ(json["counts"]["fixed"], 0);
+  EXPECT_EQ(json["problems"][0]["repair"]["applied"], false);
+  EXPECT_EQ(json["transaction"]["conclusion"], "planned");
+  EXPECT_EQ(json["transaction"]["plan"]["changes"], 2);
+  EXPECT_FALSE(json["transaction"].contains("commit"));
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+}
+
+TEST_F(RepairTest, TheJsonReportHasTheTransaction) {
+  const std::string metrics = folder_ / "fsck.prom";
+  const Outcome outcome =
+      Fsck({"--repair", "--output=json", "--metrics=" + metrics, image_});
+  EXPECT_EQ(outcome.exit_code, 1);
+  const auto json = Parsed(outcome);
+  EXPECT_EQ(json["status"], "repaired");
+  EXPECT_EQ(json["counts"]["corruptions"], 0);
+  EXPECT_EQ(json["counts"]["leaks"], 0);
+  EXPECT_EQ(json["counts"]["fixed"], 2);
+  for (const auto& problem : json["problems"]) {
+    EXPECT_EQ(problem["repair"]["applied"], true);
+  }
+  const auto& transaction = json["transaction"];
+  EXPECT_EQ(transaction["conclusion"], "committed");
+  EXPECT_EQ(transaction["proof"]["ok"], true);
+  EXPECT_EQ(transaction["commit"]["state"], "new");
+  EXPECT_EQ(transaction["undo_file"], fs::canonical(undo_).string());
+  EXPECT_TRUE(transaction["left"].empty());
+  const auto& edit = transaction["plan"]["edits"][0];
+  EXPECT_EQ(edit["findings"][0], json["problems"][0]["id"]);
+  EXPECT_TRUE(Holds(ReadFile(metrics),
+                    "qcow2_fsck_fixed{image=\"" + image_ + "\"} 2\n"));
+  EXPECT_TRUE(Holds(ReadFile(metrics), "status=\"repaired\"} 1\n"));
+}
+
+TEST_F(RepairTest, OnlyLeaks) {
+  const Outcome outcome = Fsck({"--repair=leaks", "--output=json", image_});
+  EXPECT_EQ(outcome.exit_code, 5);
+  const auto json = Parsed(outcome);
+  EXPECT_EQ(json["status"], "partially-repaired");
+  EXPECT_EQ(json["counts"]["corruptions"], 1);
+  EXPECT_EQ(json["counts"]["leaks"], 0);
+  EXPECT_EQ(json["transaction"]["left"][0]["code"], "refcount-too-low");
+  EXPECT_EQ(json["transaction"]["left"][0]["remedy"], "--repair");
+}
+
+TEST_F(RepairTest, WithoutAnUndoFileThereIsNothingToUndo) {
+  EXPECT_EQ(Fsck({"--repair", "--no-undo", image_}).exit_code, 1);
+  const std::string repaired = ReadFile(image_);
+  const Outcome undo = Fsck({"--undo", image_});
+  EXPECT_EQ(undo.exit_code, 8);
+  EXPECT_TRUE(Holds(undo.standard_output, ": NOT UNDONE\n"));
+  EXPECT_TRUE(ReadFile(image_) == repaired);
+}
+
+TEST_F(RepairTest, AnImageThatWasWrittenToIsNotUndone) {
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+  ASSERT_EQ(
+      RunProgram({"qemu-io", "-c", "write -P 8 32M 4M", image_}).exit_code, 0);
+  const std::string written = ReadFile(image_);
+  const Outcome undo = Fsck({"--undo", image_});
+  EXPECT_EQ(undo.exit_code, 8);
+  EXPECT_TRUE(ReadFile(image_) == written);
+  EXPECT_TRUE(fs::exists(undo_));
+}
+
+TEST_F(RepairTest, AnOlderUndoFileIsKept) {
+  EXPECT_EQ(Fsck({"--repair=leaks", image_}).exit_code, 5);
+  const std::string first = ReadFile(undo_);
+  const auto json = Parsed(Fsck({"--repair", "--output=json", image_}));
+  const std::string older = json["transaction"]["older_undo_file"];
+  EXPECT_TRUE(ReadFile(older) == first);
+}
+
+TEST_F(RepairTest, JournalAndUndoFileElsewhere) {
+  const std::string place = folder_ / "elsewhere";
+  fs::create_directory(place);
+  EXPECT_EQ(Fsck({"--repair", "--journal=" + place + "/j", image_}).exit_code,
+            1);
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+  EXPECT_EQ(NamesIn(place), (std::vector<std::string>{"disk.qcow2.fsck-undo"}));
+  EXPECT_EQ(
+      Fsck({"--undo", "--undo-file=" + place + "/disk.qcow2.fsck-undo", image_})
+          .exit_code,
+      4);
+  EXPECT_TRUE(IsDamaged());
+  const Outcome apart = Fsck({"--repair", "--journal=" + place + "/j",
+                              "--undo-file=" + undo_, image_});
+  EXPECT_EQ(apart.exit_code, 8);
+  EXPECT_TRUE(Holds(apart.standard_output, "in the same folder"));
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(RepairTest, ALinkLeadsToTheFolderOfTheImage) {
+  const std::string link = folder_ / "link.qcow2";
+  fs::create_symlink(image_, link);
+  EXPECT_EQ(Fsck({"--repair", link}).exit_code, 1);
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_TRUE(fs::exists(undo_));
+  EXPECT_EQ(Fsck({"--undo", link}).exit_code, 4);
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(RepairTest, AnImageInUseIsRefused) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"qemu-io", image_},
+                                             {"qemu-io", "-r", image_}}) {
+    Background qemu(arguments);
+    ASSERT_TRUE(qemu.WaitFor("qemu-io> "));
+    for (const char* option : {"--repair", "--undo", "--recover"}) {
+      const Outcome outcome = Fsck({option, image_});
+      EXPECT_EQ(outcome.exit_code, 8) << option;
+      EXPECT_TRUE(Holds(outcome.standard_output, "is in use")) << option;
+    }
+    EXPECT_EQ(Fsck({"--compat=qemu-img", "-r", "all", image_}).exit_code, 1);
+    EXPECT_EQ(qemu.Finish(), 0);
+  }
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(RepairTest, ADryRunGoesBesideReaders) {
+  Background qemu({"qemu-io", "-r", image_});
+  ASSERT_TRUE(qemu.WaitFor("qemu-io> "));
+  EXPECT_EQ(Fsck({"--repair", "--dry-run", image_}).exit_code, 4);
+  EXPECT_EQ(qemu.Finish(), 0);
+}
+
+TEST_F(RepairTest, AFileThatCannotBeWrittenIsRefused) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  ASSERT_EQ(chmod(image_.c_str(), 0400), 0);
+  const Outcome outcome = Fsck({"--repair", image_});
+  EXPECT_EQ(outcome.exit_code, 8);
+  EXPECT_TRUE(Holds(outcome.standard_output, "has to write to the image"))
+      << outcome.standard_output;
+  EXPECT_TRUE(IsDamaged());
+}
+
+// Nobody, not even root, can make a file in /proc.
+TEST_F(RepairTest, WithoutAPlaceForTheJournalNothingIsDone) {
+  const Outcome outcome = Fsck({"--repair", "--journal=/proc/j", image_});
+  EXPECT_EQ(outcome.exit_code, 12);
+  EXPECT_TRUE(Holds(outcome.standard_output,
+                    "; NOT REPAIRED, the image is "
+                    "what it was\n"))
+      << outcome.standard_output;
+  EXPECT_TRUE(Holds(outcome.standard_output, "'/proc/j'"));
+  EXPECT_TRUE(Holds(outcome.standard_output, "--journal=PATH"));
+  EXPECT_EQ(Fsck({"--repair", "--journal=" + (folder_ / "missing/j"), image_})
+                .exit_code,
+            8);
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+}
+
+TEST_F(RepairTest, UnknownIncompatibleFeaturesAreLeftAlone) {
+  damaged_[72] = '\x40';
+  Damage();
+  const Outcome outcome = Fsck({"--repair", image_});
+  EXPECT_EQ(outcome.exit_code, 12);
+  EXPECT_TRUE(Holds(outcome.standard_output, "features that are not known"));
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(RepairTest, WhatIsNoImageIsLeftAlone) {
+  const std::string other = folder_ / "other";
+  WriteFile(other, std::string(100000, 'x'));
+  const Outcome outcome = Fsck({"--repair", other});
+  EXPECT_NE(outcome.exit_code & 12, 0);
+  EXPECT_EQ(ReadFile(other), std::string(100000, 'x'));
+  EXPECT_EQ(Fsck({"--repair", folder_ / "missing"}).exit_code, 8);
+}
+
+TEST_F(RepairTest, SeveralImages) {
+  const std::string second = folder_ / "images/second.qcow2";
+  WriteFile(second, sound_);
+  const Outcome outcome = Fsck({"--repair", "--output=ndjson", image_, second});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_TRUE(IsClean());
+  EXPECT_TRUE(ReadFile(second) == sound_);
+}
+
+// Where qemu-img rebuilds all refcounts the two count differently, and with -r
+// leaks it mends COPIED flags as well; all else gives the same text.
+TEST_F(RepairTest, InPlaceOfQemuImgCheck) {
+  std::string leaky = sound_;
+  leaky.resize(leaky.size() + kCluster);
+  SetRefcount(leaky, sound_.size() / kCluster, 1);
+  std::string uncopied = leaky;
+  uncopied[4 * kCluster + 8] &= '\x7F';
+  const std::string copy = folder_ / "copy.qcow2";
+  for (const std::string& content : {sound_, leaky, uncopied}) {
+    for (const std::string mode : {"leaks", "all"}) {
+      if (mode == "leaks" && content == uncopied) continue;
+      for (const std::string format : {"--output=human", "--output=json"}) {
+        WriteFile(copy, content);
+        const Outcome theirs =
+            RunProgram({"qemu-img", "check", "-r", mode, format, copy});
+        WriteFile(copy, content);
+        const Outcome ours =
+            Fsck({"--compat=qemu-img", "-r", mode, format, copy});
+        EXPECT_EQ(ours.exit_code, theirs.exit_code) << mode;
+        EXPECT_EQ(ours.standard_output, theirs.standard_output) << mode;
+      }
+    }
+  }
+}
+
+TEST_F(RepairTest, InPlaceOfQemuImgCheckItKeepsAnUndoFile) {
+  const Outcome outcome = Fsck({"--compat=qemu-img", "-r", "all", image_});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_TRUE(Holds(outcome.standard_error, "the undo file is '"));
+  EXPECT_TRUE(IsClean());
+  EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 4);
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(RepairTest, NothingToRecoverOrUndo) {
+  const Outcome recover = Fsck({"--recover", image_});
+  EXPECT_EQ(recover.exit_code, 4);
+  EXPECT_TRUE(Holds(recover.standard_output, ": nothing to recover; now "));
+  EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 8);
+  EXPECT_TRUE(IsDamaged());
+}
+
+}  // namespace
+}  // namespace qcow2
