@@ -255,7 +255,8 @@ std::string Closing(const ImageReport& report) {
                      " more findings are not listed; see --max-problems.",
                  0, 0);
   }
-  if (now.counts.suspect_orphans > 0) {
+  // A repair says itself what it leaves, and why.
+  if (now.counts.suspect_orphans > 0 && !report.transaction.has_value()) {
     text += Wrap("Do not free leaked clusters (" +
                      std::to_string(now.counts.suspect_orphans) +
                      " of them may be what is left of guest data).",

@@ -158,15 +158,15 @@ std::string ProofText(const TransactionReport& transaction) {
   if (!transaction.proof.has_value()) return {};
   const repair::ProofResult& proof = *transaction.proof;
   if (proof.ok) {
-    const repair::ProofStatistics& statistics = proof.statistics;
-    return Paragraph(
-        "proof",
-        "passed. The image as planned was checked in full; of the guest's "
-        "data, " +
-            HumanBytes(statistics.guest_bytes_by_mapping) +
-            " are where they were and " +
-            HumanBytes(statistics.guest_bytes_by_content) +
-            " were read and compared");
+    const uint64_t read = proof.statistics.guest_bytes_by_content;
+    return Paragraph("proof",
+                     "passed. The image as planned was checked in full, and "
+                     "the guest's data compared, in the disk and in every "
+                     "snapshot: " +
+                         (read == 0 ? "all of it is where it was"
+                                    : HumanBytes(read) +
+                                          " were read, the rest is where it "
+                                          "was"));
   }
   std::string text = "\nproof: FAILED, so nothing was written\n";
   const size_t shown = std::min(proof.failures.size(), kFailuresShown);
