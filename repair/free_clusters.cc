@@ -96,8 +96,14 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
     }
   }
   const uint64_t offset = geometry.ClustersFor(size) << geometry.cluster_bits();
-  RETURN_IF_ERROR(
-      view.Truncate(offset + (clusters << geometry.cluster_bits())));
+  const uint64_t end = offset + (clusters << geometry.cluster_bits());
+  if (end > growth_limit_bytes_) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        view.name(), ": no room for ", clusters,
+        " new clusters: a damaged entry names a place at 0x",
+        absl::Hex(growth_limit_bytes_), ", past the end of the file"));
+  }
+  RETURN_IF_ERROR(view.Truncate(end));
   return offset;
 }
 
@@ -134,7 +140,12 @@ absl::StatusOr<uint64_t> FreeClusters::Allocate(const checker::Graph& graph,
     NoteGiven(cluster, clusters);
     return cluster << graph.model.geometry->cluster_bits();
   }
-  ASSIGN_OR_RETURN(const uint64_t offset, Grow(graph, clusters, view));
+  const absl::StatusOr<uint64_t> grown = Grow(graph, clusters, view);
+  if (!grown.ok()) {
+    ran_out_ = absl::IsResourceExhausted(grown.status());
+    return grown.status();
+  }
+  const uint64_t offset = *grown;
   NoteGiven(offset >> graph.model.geometry->cluster_bits(), clusters);
   return offset;
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,6 +31,14 @@ class FreeClusters {
   // the file must not grow. `graph` is of `view`, with a map.
   absl::StatusOr<uint64_t> Allocate(const checker::Graph& graph,
                                     uint64_t clusters, File& view);
+
+  // From now on the file does not become longer than `end_bytes`: what lies
+  // behind is named by entries that are still damaged, and a new cluster there
+  // would become theirs.
+  void LimitGrowth(uint64_t end_bytes) { growth_limit_bytes_ = end_bytes; }
+
+  // Whether an Allocate found no room since the last call.
+  bool TakeRanOut() { return std::exchange(ran_out_, false); }
 
   // Whether `cluster` was given to somebody. Its stored count may not say so
   // yet, which is no sign of damage.
@@ -55,6 +64,8 @@ class FreeClusters {
                                 File& view);
 
   bool can_grow_;
+  uint64_t growth_limit_bytes_ = ~uint64_t{0};
+  bool ran_out_ = false;
   bool found_ = false;
   std::vector<Run> runs_;  // ascending
   // Runs before this one are too small to be looked at again for one cluster.

@@ -286,6 +286,7 @@ struct StepRun {
     options.check.jobs = 1;
     FreeClusters free_clusters(/*can_grow=*/true);
     const std::vector<checker::MetadataRegion> former_regions;
+    std::map<uint64_t, uint64_t> placed_blocks;
     for (bool again = true; again && rounds < 4;) {
       checker::Graph graph;
       checker::CheckOptions check = options.check;
@@ -293,8 +294,9 @@ struct StepRun {
       check.graph = &graph;
       after = checker::CheckImage(*view, "image", check);
       if (rounds == 0) before = after;
-      RepairContext context{image, *view,          options,       after,
-                            graph, former_regions, free_clusters, plan};
+      RepairContext context{image,         *view,         options,
+                            after,         graph,         former_regions,
+                            free_clusters, placed_blocks, plan};
       const absl::StatusOr<bool> result = SeparateOverlaps(context);
       EXPECT_TRUE(result.ok()) << result.status();
       again = result.ok() && *result;

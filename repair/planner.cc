@@ -1,5 +1,8 @@
 #include "repair/planner.h"
 
+#include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,9 @@ constexpr uint64_t kMaxPerProblem = 4096;
 // A step that still changes something after so many rounds is not getting
 // anywhere: what is left stays as it is.
 constexpr int kMaxRoundsOfStep = 64;
+constexpr uint64_t kNoLimit = ~uint64_t{0};
+
+using checker::Problem;
 
 // One check of the view.
 struct Survey {
@@ -50,6 +56,25 @@ checker::CheckReport Shortened(checker::CheckReport report, uint64_t limit) {
   return report;
 }
 
+// The lowest place past the end of the file that an L1 or L2 entry names.
+uint64_t LowestPlacePastEnd(const checker::CheckReport& report) {
+  constexpr Problem kPastEnd[] = {Problem::kL1EntryPastEnd,
+                                  Problem::kL2EntryPastEnd,
+                                  Problem::kCompressedPastEnd};
+  uint64_t lowest = kNoLimit;
+  uint64_t findings = 0;
+  for (const checker::Finding& finding : report.problems) {
+    if (std::find(std::begin(kPastEnd), std::end(kPastEnd), finding.problem) ==
+        std::end(kPastEnd)) {
+      continue;
+    }
+    ++findings;
+    lowest = std::min(lowest, finding.actual.value_or(0));
+  }
+  // There may be more of them than are listed.
+  return findings < kMaxPerProblem ? lowest : 0;
+}
+
 class Planner {
  public:
   Planner(const File& image, const std::string& path, OverlayFile& view,
@@ -64,8 +89,8 @@ class Planner {
 
  private:
   // Runs `step` on what `survey` says, and takes a new survey if it changed
-  // the view. True if it did.
-  absl::StatusOr<bool> RunStep(const Step& step, Survey& survey);
+  // the view. True if it did. `done` is set if the step must not run again.
+  absl::StatusOr<bool> RunStep(const Step& step, Survey& survey, bool* done);
 
   // Of the first survey that found any.
   void RememberRegions(const checker::ImageModel& model);
@@ -75,6 +100,7 @@ class Planner {
   OverlayFile& view_;
   const RepairOptions& options_;
   FreeClusters free_clusters_;
+  std::map<uint64_t, uint64_t> placed_blocks_;
   std::vector<checker::MetadataRegion> former_regions_;
   PlannedRepair result_;
   bool changed_ = false;
@@ -87,12 +113,22 @@ void Planner::RememberRegions(const checker::ImageModel& model) {
                          model.stale_regions.end());
 }
 
-absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey) {
-  RepairContext context{image_,         view_,        options_,
-                        survey.report,  survey.graph, former_regions_,
-                        free_clusters_, result_.plan};
-  ASSIGN_OR_RETURN(const bool changed, step.run(context));
-  if (changed) {
+absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
+                                      bool* done) {
+  free_clusters_.LimitGrowth(
+      step.settles_past_end ? kNoLimit : LowestPlacePastEnd(survey.report));
+  RepairContext context{image_,         view_,          options_,
+                        survey.report,  survey.graph,   former_regions_,
+                        free_clusters_, placed_blocks_, result_.plan};
+  absl::StatusOr<bool> changed = step.run(context);
+  if (!changed.ok() && free_clusters_.TakeRanOut()) {
+    // What there is no room for stays damaged; the rest can still be mended.
+    result_.plan.AddNote(std::string(changed.status().message()));
+    changed = false;
+    *done = true;
+  }
+  RETURN_IF_ERROR(changed.status());
+  if (*changed) {
     RememberRegions(survey.graph.model);
     Survey next = TakeSurvey(view_, path_, options_);
     // Only the first survey is of the image itself; its graph may be empty.
@@ -111,7 +147,13 @@ absl::StatusOr<PlannedRepair> Planner::Run() {
   // After a change all steps before it are tried again: an image whose header
   // was mended may show new damage in its tables.
   for (size_t i = 0; i < steps.size() && !survey.report.cancelled;) {
-    ASSIGN_OR_RETURN(const bool changed, RunStep(steps[i], survey));
+    if (rounds[i] >= kMaxRoundsOfStep) {
+      ++i;
+      continue;
+    }
+    bool done = false;
+    ASSIGN_OR_RETURN(const bool changed, RunStep(steps[i], survey, &done));
+    if (done) rounds[i] = kMaxRoundsOfStep;
     if (changed && ++rounds[i] >= kMaxRoundsOfStep) {
       result_.stopped = absl::StrCat("the step \"", std::string(steps[i].name),
                                      "\" did not come to an end");

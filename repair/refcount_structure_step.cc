@@ -59,6 +59,7 @@ class StructureMender {
   // Finds out whether the table can stay where it is, and why not.
   void JudgeTable();
   void JudgeBlocks();
+  bool PlacedBefore(const RefcountBlock& block) const;
   void JudgeBlock(const RefcountBlock& block, StoredRefcounts& stored);
   void FindWantedBlocks();
   // Gives every wanted block that has no sound one a place, and the table if
@@ -117,10 +118,19 @@ void StructureMender::JudgeTable() {
   context_.graph.map->ForEachRun(
       first, first + geometry_.ClustersFor(bytes),
       [&](uint64_t, uint64_t, const checker::ReferenceCell& cell) {
-        if ((cell.flags & checker::kReferenceOverlap) != 0) {
+        if ((cell.flags & checker::kReferenceOverlap) != 0 &&
+            !context_.free_clusters.IsGiven(first)) {
           table_damage_ = Problem::kOverlapMetadata;
         }
       });
+}
+
+// Whether the block was placed in an earlier round, rather than named by an
+// entry that happens to name what was placed there.
+bool StructureMender::PlacedBefore(const RefcountBlock& block) const {
+  const auto found = context_.placed_blocks.find(block.offset_bytes);
+  return found != context_.placed_blocks.end() &&
+         found->second == block.table_index;
 }
 
 void StructureMender::JudgeBlock(const RefcountBlock& block,
@@ -130,6 +140,9 @@ void StructureMender::JudgeBlock(const RefcountBlock& block,
   if (!block.readable) {
     damaged_[index] = block.past_end ? Problem::kRefcountBlockPastEnd
                                      : Problem::kRefcountBlockUnaligned;
+  } else if (PlacedBefore(block)) {
+    // There is no better place: something claims all of them.
+    sound_[index] = block.offset_bytes;
   } else if (block.duplicate) {
     damaged_[index] = Problem::kRefcountBlockDuplicate;
   } else if (context_.graph.map->At(cluster).count > 1) {
@@ -192,6 +205,7 @@ absl::Status StructureMender::PlaceBlock(uint64_t table_index) {
       const uint64_t offset,
       context_.free_clusters.Allocate(context_.graph, 1, context_.view));
   placed_[table_index] = offset;
+  context_.placed_blocks[offset] = table_index;
   const uint64_t counted_by =
       (offset >> geometry_.cluster_bits()) / EntriesPerBlock();
   if (!sound_.contains(counted_by) && !placed_.contains(counted_by)) {
@@ -386,6 +400,15 @@ absl::StatusOr<bool> StructureMender::Run() {
   return true;
 }
 
+// Where a table ends is not known: whatever is placed may be inside it.
+bool ExtentIsUnknown(const checker::CheckReport& report) {
+  return FindingOf(report, Problem::kL1TableTooLarge) != nullptr ||
+         FindingOf(report, Problem::kSnapshotCount) != nullptr ||
+         FindingOf(report, Problem::kSnapshotTablePastEnd) != nullptr ||
+         FindingOf(report, Problem::kSnapshotUnparseable) != nullptr ||
+         FindingOf(report, Problem::kSnapshotTableTooLarge) != nullptr;
+}
+
 bool AnyStructureMayBeWrong(const checker::CheckReport& report) {
   return std::any_of(
       report.problems.begin(), report.problems.end(),
@@ -402,7 +425,8 @@ bool AnyStructureMayBeWrong(const checker::CheckReport& report) {
 }  // namespace
 
 absl::StatusOr<bool> MendRefcountStructures(RepairContext& context) {
-  if (context.graph.map == nullptr || !AnyStructureMayBeWrong(context.report)) {
+  if (context.graph.map == nullptr || ExtentIsUnknown(context.report) ||
+      !AnyStructureMayBeWrong(context.report)) {
     return false;
   }
   return StructureMender(context).Run();

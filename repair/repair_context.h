@@ -6,6 +6,8 @@
 #ifndef REPAIR_REPAIR_CONTEXT_H_
 #define REPAIR_REPAIR_CONTEXT_H_
 
+#include <cstdint>
+#include <map>
 #include <vector>
 
 #include "checker/graph.h"
@@ -31,6 +33,9 @@ struct RepairContext {
   // What was metadata in an earlier round, whether it still is or not.
   const std::vector<checker::MetadataRegion>& former_regions;
   FreeClusters& free_clusters;
+  // Refcount blocks placed in this or an earlier round: host offset in bytes to
+  // the index of the table entry.
+  std::map<uint64_t, uint64_t>& placed_blocks;
   Plan& plan;
 };
 

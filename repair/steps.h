@@ -19,6 +19,9 @@ struct Step {
   // True if it changed the view. Errors are those of reading or writing it;
   // damage that cannot be mended is none.
   absl::StatusOr<bool> (*run)(RepairContext& context);
+  // Deals with entries that name places past the end of the file itself; the
+  // file must not grow over such places in any other step.
+  bool settles_past_end = false;
 };
 
 // The steps that a repair of that mode takes.
