@@ -1,20 +1,18 @@
-// The whole check on any bytes: it ends, and what it says does not depend on
-// how many threads it had or how little memory. Mutations know where the
-// structures of an image are, so that inputs get past the header.
+// Any bytes are a file to check: the check ends, its report agrees with itself,
+// and it is the same however many threads and however little memory it has.
+// Inputs are images damaged field by field (image_mutator.h).
+//
+// The whole input is the file. Its last byte, which lies in no structure most
+// of the time, also chooses the options, so that any image is an input.
 #include <algorithm>
-#include <cstdint>
-#include <cstring>
-#include <random>
+#include <string>
 #include <vector>
 
 #include "checker/check.h"
+#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 #include "fuzz/fuzz_target.h"
-
-// libFuzzer's own mutations; not there when inputs are only replayed.
-extern "C" __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t* data,
-                                                         size_t size,
-                                                         size_t max_size);
+#include "fuzz/image_mutator.h"
 
 namespace {
 
@@ -23,130 +21,173 @@ using qcow2::checker::CheckOptions;
 using qcow2::checker::CheckReport;
 using qcow2::checker::CheckStatus;
 using qcow2::checker::Finding;
+using qcow2::checker::OverlapClasses;
+using qcow2::checker::RowOf;
+using qcow2::checker::Severity;
 
-constexpr size_t kMaxInputBytes = 256 * 1024;
-constexpr uint64_t kSmallMemoryLimit = 4096;
+constexpr size_t kMaxInputBytes = size_t{256} << 10;
+// With zeros up to here, clusters of 512 bytes are in four parts of the
+// reference map rather than one, which is what a memory limit needs to bite.
+constexpr uint64_t kLongFileBytes = uint64_t{64} << 20;
 
-CheckReport Check(const qcow2::MemoryFile& file, const CheckOptions& options) {
-  return CheckImage(file, "input", options);
-}
+// A file with a hole at its end.
+class LongFile : public qcow2::ForwardingFile {
+ public:
+  LongFile(qcow2::MemoryFile& file, uint64_t size)
+      : ForwardingFile(file),
+        size_(std::max<uint64_t>(size, file.bytes().size())) {}
 
-bool SameCounts(const CheckReport& a, const CheckReport& b) {
-  return a.status == b.status && a.qemu.corruptions == b.qemu.corruptions &&
-         a.qemu.leaks == b.qemu.leaks && a.qemu.unseen == b.qemu.unseen &&
-         a.qemu.check_errors == b.qemu.check_errors &&
-         a.qemu.refused == b.qemu.refused;
-}
-
-void ExpectSound(const CheckReport& report) {
-  const bool any = report.counts.corruptions + report.counts.leaks > 0;
-  FUZZ_CHECK(report.status != CheckStatus::kClean || !any);
-  FUZZ_CHECK(report.status != CheckStatus::kLeaks ||
-             (report.counts.corruptions == 0 && report.counts.leaks > 0));
-  for (const Finding& finding : report.problems) {
-    FUZZ_CHECK(finding.count > 0);
-    FUZZ_CHECK(finding.id > 0 && finding.root_cause > 0);
-    FUZZ_CHECK(!qcow2::checker::DescribeFinding(finding).empty());
+  absl::StatusOr<uint64_t> Size() const override { return size_; }
+  absl::StatusOr<qcow2::ByteRange> NextData(uint64_t offset) const override {
+    auto data = target().NextData(offset);
+    if (data.ok() && data->length == 0) data->offset = size_;
+    return data;
   }
-}
 
-// Some of the header's fields: offset and bytes.
-struct Field {
-  uint32_t offset;
-  uint32_t bytes;
+ private:
+  const uint64_t size_;
 };
-constexpr Field kFields[] = {{4, 4},  {8, 8},   {16, 4}, {20, 4}, {24, 8},
-                             {32, 4}, {36, 4},  {40, 8}, {48, 8}, {56, 4},
-                             {60, 4}, {64, 8},  {72, 8}, {80, 8}, {88, 8},
-                             {96, 4}, {100, 4}, {104, 1}};
 
-void StoreNumber(uint8_t* data, uint32_t bytes, uint64_t value) {
-  for (uint32_t i = 0; i < bytes; ++i) {
-    data[i] = static_cast<uint8_t>(value >> (8 * (bytes - 1 - i)));
-  }
+CheckOptions ChooseOptions(uint8_t choice) {
+  CheckOptions options;
+  options.jobs = 1;
+  options.qemu_compatible = (choice & 1) != 0;
+  options.deep = (choice & 2) != 0;
+  options.max_problems = (choice & 4) != 0 ? 3 : 1000;
+  if ((choice & 8) != 0) options.overlap = OverlapClasses::Cached();
+  return options;
 }
 
-uint64_t ClusterSizeOf(const uint8_t* data, size_t size) {
-  const uint32_t bits = size > 23 ? data[23] : 9;
-  return uint64_t{1} << std::clamp<uint32_t>(bits, 9, 21);
+uint64_t Occurrences(const std::vector<Finding>& findings, Severity severity) {
+  uint64_t sum = 0;
+  for (const Finding& finding : findings) {
+    if (RowOf(finding.problem).severity == severity) sum += finding.count;
+  }
+  return sum;
 }
 
-// A number a field or an entry might hold: an offset in the image, most often.
-uint64_t LikelyNumber(const uint8_t* data, size_t size,
-                      std::mt19937_64& random) {
-  const uint64_t cluster = ClusterSizeOf(data, size);
-  switch (random() % 6) {
-    case 0:
-      return random() % 5;
-    case 1:
-      return ~uint64_t{0} >> (random() % 64);
-    case 2:
-      return random() % (size + 1);
-    default:
-      return random() % (size / cluster + 2) * cluster;
-  }
+// The counts are of all that was found; the lists may be shorter.
+void CheckCounts(const CheckReport& report, Severity severity, uint64_t count,
+                 const std::vector<Finding>& findings) {
+  const uint64_t listed = Occurrences(findings, severity);
+  FUZZ_CHECK(listed <= count);
+  FUZZ_CHECK(report.problems_omitted > 0 || listed == count);
 }
 
-void MutateStructure(uint8_t* data, size_t size, std::mt19937_64& random) {
-  if (random() % 4 == 0) {
-    const Field& field = kFields[random() % std::size(kFields)];
-    if (field.offset + field.bytes > size) return;
-    StoreNumber(data + field.offset, field.bytes,
-                LikelyNumber(data, size, random));
-    return;
-  }
-  // A word of a table: a flag, another place, or a copy of another word.
-  const size_t words = size / 8;
-  uint8_t* word = data + random() % words * 8;
-  switch (random() % 3) {
-    case 0:
-      word[random() % 8] ^= static_cast<uint8_t>(1u << (random() % 8));
+void CheckStatusOf(const CheckReport& report) {
+  switch (report.status) {
+    case CheckStatus::kClean:
+      FUZZ_CHECK(report.counts.corruptions == 0 && report.counts.leaks == 0);
+      FUZZ_CHECK(report.errors.empty());
       break;
-    case 1:
-      StoreNumber(word, 8,
-                  LikelyNumber(data, size, random) |
-                      (random() % 2 == 0 ? uint64_t{1} << 63 : 0));
+    case CheckStatus::kLeaks:
+      FUZZ_CHECK(report.counts.corruptions == 0 && report.counts.leaks > 0);
       break;
-    default:
-      std::memmove(word, data + random() % words * 8, 8);
+    case CheckStatus::kCorrupt:
+      FUZZ_CHECK(report.counts.corruptions > 0);
+      break;
+    case CheckStatus::kInconclusive:
+      FUZZ_CHECK(!report.errors.empty());
+      break;
+    case CheckStatus::kError:
+      FUZZ_CHECK(!report.image.recognised);
+      break;
   }
+  FUZZ_CHECK(report.counts.suspect_orphans <= report.counts.leaks);
+  FUZZ_CHECK(report.counts.unreadable_bytes == 0);
+}
+
+std::vector<const Finding*> AllFindings(const CheckReport& report) {
+  std::vector<const Finding*> all;
+  for (const Finding& finding : report.problems) all.push_back(&finding);
+  for (const Finding& finding : report.warnings) all.push_back(&finding);
+  return all;
+}
+
+void CheckFindings(const CheckReport& report) {
+  std::vector<uint32_t> ids;
+  for (const Finding* finding : AllFindings(report)) {
+    FUZZ_CHECK(finding->id > 0 && finding->count > 0);
+    ids.push_back(finding->id);
+    const std::string text = DescribeFinding(*finding);
+    FUZZ_CHECK(!text.empty() && text.find('\n') == std::string::npos);
+    FUZZ_CHECK(!DescribeWhere(*finding).empty());
+  }
+  std::sort(ids.begin(), ids.end());
+  FUZZ_CHECK(std::adjacent_find(ids.begin(), ids.end()) == ids.end());
+  for (const Finding* finding : AllFindings(report)) {
+    FUZZ_CHECK(finding->root_cause > 0);
+    // What explains it may have been left out of the lists.
+    if (report.problems_omitted > 0) continue;
+    FUZZ_CHECK(std::binary_search(ids.begin(), ids.end(), finding->root_cause));
+  }
+}
+
+void CheckItself(const CheckReport& report) {
+  CheckCounts(report, Severity::kCorruption, report.counts.corruptions,
+              report.problems);
+  CheckCounts(report, Severity::kLeak, report.counts.leaks, report.problems);
+  CheckCounts(report, Severity::kWarning, report.counts.warnings,
+              report.warnings);
+  CheckCounts(report, Severity::kNote, report.counts.notes, report.warnings);
+  CheckStatusOf(report);
+  CheckFindings(report);
+}
+
+void CheckSameCounts(const CheckReport& a, const CheckReport& b) {
+  FUZZ_CHECK(a.status == b.status);
+  FUZZ_CHECK(a.errors == b.errors);
+  FUZZ_CHECK(a.counts.corruptions == b.counts.corruptions);
+  FUZZ_CHECK(a.counts.leaks == b.counts.leaks);
+  FUZZ_CHECK(a.counts.warnings == b.counts.warnings);
+  FUZZ_CHECK(a.counts.notes == b.counts.notes);
+  FUZZ_CHECK(a.qemu.corruptions == b.qemu.corruptions);
+  FUZZ_CHECK(a.qemu.leaks == b.qemu.leaks);
+  FUZZ_CHECK(a.qemu.check_errors == b.qemu.check_errors);
+  FUZZ_CHECK(a.qemu.unseen == b.qemu.unseen);
+  FUZZ_CHECK(a.qemu.refused == b.qemu.refused);
+  FUZZ_CHECK(a.allocation.allocated_clusters ==
+             b.allocation.allocated_clusters);
+  FUZZ_CHECK(a.image.image_end_offset_bytes == b.image.image_end_offset_bytes);
+}
+
+std::vector<std::string> Lines(const CheckReport& report) {
+  std::vector<std::string> lines;
+  for (const Finding* finding : AllFindings(report)) {
+    lines.push_back(std::to_string(finding->id) + " " +
+                    std::to_string(finding->root_cause) + " " +
+                    DescribeFinding(*finding));
+  }
+  return lines;
 }
 
 }  // namespace
 
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size,
-                                          size_t max_size, unsigned int seed) {
-  std::mt19937_64 random(seed);
-  const bool raw = size < 512 || random() % 8 == 0;
-  if (raw && LLVMFuzzerMutate != nullptr) {
-    return LLVMFuzzerMutate(data, size, max_size);
-  }
-  if (size < 8) return size;
-  for (uint64_t i = 0; i <= random() % 4; ++i) {
-    MutateStructure(data, size, random);
-  }
-  return size;
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > kMaxInputBytes) return 0;
   const auto input = qcow2::fuzz::InputBytes(data, size);
-  const qcow2::MemoryFile file(
-      std::vector<std::byte>(input.begin(), input.end()));
-  CheckOptions options;
-  options.jobs = 1;
-  options.deep = size % 2 == 0;
-  const CheckReport report = Check(file, options);
-  ExpectSound(report);
+  const uint8_t choice = size == 0 ? 0 : data[size - 1];
+  qcow2::MemoryFile memory({input.begin(), input.end()});
+  const LongFile file(memory, (choice & 16) != 0 ? kLongFileBytes : size);
+
+  CheckOptions options = ChooseOptions(choice);
+  const CheckReport report = CheckImage(file, "fuzz", options);
+  CheckItself(report);
 
   options.jobs = 2;
-  FUZZ_CHECK(SameCounts(report, Check(file, options)));
-  options.memory_limit_bytes = kSmallMemoryLimit;
-  FUZZ_CHECK(SameCounts(report, Check(file, options)));
+  const CheckReport two_threads = CheckImage(file, "fuzz", options);
+  CheckSameCounts(report, two_threads);
+  FUZZ_CHECK(Lines(report) == Lines(two_threads));
 
-  CheckOptions like_qemu;
-  like_qemu.jobs = 1;
-  like_qemu.qemu_compatible = true;
-  ExpectSound(Check(file, like_qemu));
+  options.memory_limit_bytes = 1;
+  const CheckReport little_memory = CheckImage(file, "fuzz", options);
+  CheckItself(little_memory);
+  CheckSameCounts(report, little_memory);
+  FUZZ_CHECK(std::equal(input.begin(), input.end(), memory.bytes().begin()));
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size,
+                                          size_t max_size, unsigned int seed) {
+  return qcow2::fuzz::MutateImage(data, size, max_size, seed);
 }
