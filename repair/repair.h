@@ -1,0 +1,52 @@
+// Repairing an image, from its path to the transaction's end: opens and locks
+// it, finishes what an earlier run left, plans, proves, commits.
+//
+// The entry point of repair/. Writes to the image and to the folder of its
+// journal, nowhere else; takes no back doors around the journal.
+#ifndef REPAIR_REPAIR_H_
+#define REPAIR_REPAIR_H_
+
+#include <string>
+
+#include "checker/check.h"
+#include "repair/repair_options.h"
+#include "repair/target.h"
+#include "repair/transaction_report.h"
+
+namespace qcow2::repair {
+
+struct RepairRequest {
+  // What concerns block devices is found out from the image.
+  RepairOptions options;
+  // Plan and prove only. Opens the image for reading, with a reader's locks.
+  bool dry_run = false;
+  JournalPaths paths;
+  // Keep the journal as an undo file.
+  bool keep_undo = true;
+};
+
+// Repairs the image at `path`. Never fails: what was not done is in the
+// report, with the reason.
+//
+// Before anything is written the image is refused, kNotStarted, when it cannot
+// be opened for writing or is in use; when a journal is pending that belongs
+// to another image or is damaged; or when it has incompatible features that
+// nobody here knows. A pending journal that fits is finished first. Nothing is
+// written, no journal either, if there is nothing to do.
+//
+// `options.check.cancel` ends it up to the moment the commit begins; from then
+// on it is carried through.
+RepairReport RepairImage(const std::string& path, const RepairRequest& request);
+
+// Finishes the journal of the image at `path`, if there is one, and checks the
+// image with `check`. `before` and `after` are both of the image as it is then.
+RepairReport RecoverImage(const std::string& path, const JournalPaths& paths,
+                          const checker::CheckOptions& check);
+
+// Takes the last repair of the image at `path` back and checks the image.
+RepairReport UndoImage(const std::string& path, const JournalPaths& paths,
+                       const checker::CheckOptions& check);
+
+}  // namespace qcow2::repair
+
+#endif  // REPAIR_REPAIR_H_
