@@ -11,9 +11,12 @@ For each case NAME:
   images/NAME.expect.json      what a check must find, and what `qemu-img
                                check` found when the corpus was made
   images/NAME.files/FILE.gz    files it needs beside it
+  originals/HASH.qcow2.gz      the image before it was damaged; the case names
+                               it, and many cases share one
 """
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -36,6 +39,7 @@ MODULES = (healthy_cases, header_cases, refcount_cases, mapping_cases,
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES = os.path.join(HERE, 'images')
+ORIGINALS = os.path.join(HERE, 'originals')
 FUZZ = os.path.join(HERE, 'fuzz')
 
 
@@ -53,15 +57,24 @@ def image_path(name):
     return os.path.join(IMAGES, name + '.qcow2.gz')
 
 
+def original_path(name):
+    return os.path.join(ORIGINALS, name + '.qcow2.gz')
+
+
 def make_case(shop, name, description, fields, make):
     """Runs one maker; a stored image of random content is used again."""
     made = workshop.Case(name, description, **fields)
     stored = image_path(name)
+    shop.original = None
     if made.random and os.path.exists(stored):
         with gzip.open(stored) as file:
             made.image = qcow2_patcher.Image(file.read())
     else:
         made.image = make(made, shop)
+    made.original = made.original or shop.original
+    if (made.original and made.original.data != made.image.data
+            and not name.startswith('healthy-')):
+        made.original_name = hashlib.sha256(made.original.data).hexdigest()[:12]
     if name.startswith('healthy-'):
         wrong = made.image.disagreements()
         if wrong:
@@ -72,6 +85,8 @@ def make_case(shop, name, description, fields, make):
 
 def store_case(made):
     store(image_path(made.name), packed(made.image.data))
+    if made.original_name:
+        store(original_path(made.original_name), packed(made.original.data))
     text = json.dumps(made.as_json(), indent=2) + '\n'
     store(os.path.join(IMAGES, made.name + '.expect.json'), text.encode())
     directory = os.path.join(IMAGES, made.name + '.files')
@@ -89,6 +104,12 @@ def remove_strays(names):
                 shutil.rmtree(path)
             else:
                 os.remove(path)
+
+
+def remove_stray_originals(names):
+    for entry in os.listdir(ORIGINALS):
+        if entry.split('.')[0] not in names:
+            os.remove(os.path.join(ORIGINALS, entry))
 
 
 def check_complete(cases):
@@ -120,6 +141,7 @@ def main(wanted):
               f'{made.qemu["class"]}')
     if not wanted:
         remove_strays({made.name for made in cases})
+        remove_stray_originals({made.original_name for made in cases})
         check_complete(cases)
         store_fuzz_seeds(shop)
 

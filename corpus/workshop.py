@@ -52,6 +52,10 @@ class Case:
     qemu_differs: str = None
     # Keep the stored image when there is one: qemu-img draws random keys.
     random: bool = False
+    # The image before it was damaged, where that is not the last one the
+    # workshop handed out; and the name it is stored under.
+    original: qcow2_patcher.Image = None
+    original_name: str = None
 
     def expect(self, code, count=None, **details):
         """A problem this image raises; details as in the JSON report."""
@@ -89,6 +93,8 @@ class Case:
             result['deep'] = True
         if self.files:
             result['files'] = sorted(self.files)
+        if self.original_name:
+            result['original'] = self.original_name
         if self.qemu_options:
             result['qemu_options'] = self.qemu_options
         if self.qemu_differs:
@@ -113,6 +119,8 @@ class Workshop:
     def __init__(self):
         self._directory = tempfile.TemporaryDirectory()
         self._bases = {}
+        # A copy of the image handed out last, as sound as qemu-img made it.
+        self.original = None
 
     @property
     def directory(self):
@@ -152,12 +160,14 @@ class Workshop:
     def load(self):
         image = qcow2_patcher.Image.load(self.path('base.qcow2'))
         freeze_dates(image)
+        self.original = image.copy()
         return image
 
     def base(self, key):
         """A copy of one of the shared base images."""
         if key not in self._bases:
             self._bases[key] = _BASES[key](self)
+        self.original = self._bases[key].copy()
         return self._bases[key].copy()
 
     def ask_qemu(self, made):
