@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 using Bytes = std::vector<std::byte>;
 
 constexpr char kImages[] = "corpus/images";
+constexpr char kOriginals[] = "corpus/originals";
 constexpr char kExpectSuffix[] = ".expect.json";
 constexpr size_t kPieceBytes = size_t{1} << 16;
 
@@ -144,6 +145,12 @@ absl::StatusOr<Bytes> UnpackedCase::ReadBack() const {
   ASSIGN_OR_RETURN(const std::string text, ReadText(image_path_));
   const auto bytes = std::as_bytes(std::span(text));
   return Bytes(bytes.begin(), bytes.end());
+}
+
+absl::StatusOr<Bytes> UnpackedCase::ReadOriginal() const {
+  const std::string name = expectation_.value("original", "");
+  if (name.empty()) return image_;
+  return ReadPacked(fs::path(kOriginals) / (name + ".qcow2.gz"));
 }
 
 checker::CheckOptions UnpackedCase::Complete(

@@ -54,11 +54,15 @@ class UnpackedCase {
       checker::CheckOptions options) const;
   // The same on the image in memory.
   checker::CheckReport CheckInMemory(checker::CheckOptions options) const;
+  // `options` with what the case sets.
+  checker::CheckOptions Complete(checker::CheckOptions options) const;
+
+  // The image before it was damaged; the image itself if it is sound or was
+  // never anything else.
+  absl::StatusOr<std::vector<std::byte>> ReadOriginal() const;
 
  private:
   UnpackedCase() = default;
-
-  checker::CheckOptions Complete(checker::CheckOptions options) const;
 
   Json expectation_;
   std::string directory_;

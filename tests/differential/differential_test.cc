@@ -16,69 +16,12 @@
 #include "engine/storage/memory_file.h"
 #include "engine/storage/posix_file.h"
 #include "gtest/gtest.h"
+#include "tests/differential/base_images.h"
 #include "tests/differential/damage.h"
 #include "tests/differential/qemu_img.h"
 
 namespace qcow2 {
 namespace {
-
-// Shell commands that make a healthy base image $1; run in a scratch folder.
-struct Base {
-  const char* name;
-  const char* script;
-};
-
-constexpr Base kBases[] = {
-    {"v3_64k",
-     "qemu-img create -q -f qcow2 $1 2M && "
-     "qemu-io -f qcow2 -c 'write 0 256k' -c 'write 1M 192k' $1"},
-    {"v3_512_snapshot",
-     "qemu-img create -q -f qcow2 -o cluster_size=512 $1 256k && "
-     "qemu-io -f qcow2 -c 'write 0 16k' -c 'write 100k 20k' $1 && "
-     "qemu-img snapshot -c one $1 && "
-     "qemu-io -f qcow2 -c 'write 8k 16k' -c 'write -z 104k 8k' $1"},
-    {"v2_4k_snapshots",
-     "qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4k $1 4M && "
-     "qemu-io -f qcow2 -c 'write 0 128k' $1 && "
-     "qemu-img snapshot -c one $1 && "
-     "qemu-io -f qcow2 -c 'write 64k 128k' $1 && "
-     "qemu-img snapshot -c two $1 && "
-     "qemu-io -f qcow2 -c 'write 3M 64k' $1"},
-    {"extended_l2",
-     "qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=16k $1 4M && "
-     "qemu-io -f qcow2 -c 'write 0 100k' -c 'write 1M 3k' "
-     "-c 'write -z 1M 512' -c 'write 2050k 1k' $1"},
-    {"compressed",
-     "qemu-img create -q -f qcow2 -o cluster_size=4k $1 1M && "
-     "qemu-io -f qcow2 -c 'write -c -P 1 0 256k' -c 'write -P 2 512k 64k' "
-     "-c 'write -c -P 3 600k 64k' $1"},
-    {"compressed_zstd",
-     "qemu-img create -q -f qcow2 -o compression_type=zstd $1 4M && "
-     "qemu-io -f qcow2 -c 'write -c -P 1 0 1M' -c 'write -P 2 2M 128k' $1"},
-    {"refcount_1",
-     "qemu-img create -q -f qcow2 -o refcount_bits=1,cluster_size=1k $1 512k "
-     "&& "
-     "qemu-io -f qcow2 -c 'write 0 100k' -c 'write 300k 9k' $1"},
-    {"refcount_8_snapshot",
-     "qemu-img create -q -f qcow2 -o refcount_bits=8,cluster_size=1k $1 512k "
-     "&& qemu-io -f qcow2 -c 'write 0 100k' $1 && "
-     "qemu-img snapshot -c one $1 && qemu-io -f qcow2 -c 'write 50k 9k' $1"},
-    {"refcount_64",
-     "qemu-img create -q -f qcow2 -o refcount_bits=64,cluster_size=512 $1 128k "
-     "&& qemu-io -f qcow2 -c 'write 0 20k' $1 && "
-     "qemu-img snapshot -c one $1"},
-    {"bitmaps",
-     "qemu-img create -q -f qcow2 -o cluster_size=4k $1 8M && "
-     "qemu-img bitmap --add -g 4096 $1 b0 && "
-     "qemu-img bitmap --add -g 65536 $1 b1 && "
-     "qemu-io -f qcow2 -c 'write 0 64k' $1"},
-    {"data_file",
-     "qemu-img create -q -f qcow2 -o data_file=$1.raw,cluster_size=4k $1 1M && "
-     "qemu-io -f qcow2 -c 'write 0 64k' -c 'write 512k 9k' $1"},
-    {"preallocated",
-     "qemu-img create -q -f qcow2 -o preallocation=metadata,cluster_size=2k "
-     "$1 1M"},
-};
 
 std::vector<std::byte> ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -132,7 +75,7 @@ std::string FoundBy(const checker::CheckReport& report) {
   return text;
 }
 
-class DifferentialTest : public testing::TestWithParam<Base> {
+class DifferentialTest : public testing::TestWithParam<BaseImage> {
  protected:
   std::string Scratch(const std::string& name) const {
     return testing::TempDir() + "/differential_" + name;
@@ -140,9 +83,7 @@ class DifferentialTest : public testing::TestWithParam<Base> {
   std::string MakeBase() const {
     const std::string path = Scratch(GetParam().name);
     std::string output;
-    const std::string script = std::string("set -e; f() { ") +
-                               GetParam().script + " >/dev/null; }; f ";
-    EXPECT_EQ(RunCommand(script + path, &output), 0) << output;
+    EXPECT_EQ(MakeBaseImage(GetParam(), path, &output), 0) << output;
     return path;
   }
   checker::CheckReport CheckLikeQemu(const std::vector<std::byte>& bytes,
@@ -211,8 +152,9 @@ TEST_P(DifferentialTest, DamagedImagesGetTheSameCounts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Bases, DifferentialTest, testing::ValuesIn(kBases),
-                         [](const testing::TestParamInfo<Base>& info) {
+INSTANTIATE_TEST_SUITE_P(Bases, DifferentialTest,
+                         testing::ValuesIn(AllBaseImages()),
+                         [](const testing::TestParamInfo<BaseImage>& info) {
                            return std::string(info.param.name);
                          });
 

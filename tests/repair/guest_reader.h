@@ -1,0 +1,69 @@
+// Reads all guest bytes of an image in memory, disk and snapshots, cluster by
+// cluster, the way QEMU would: what tests hold a repair against.
+//
+// For tests only. Written apart from repair/, slow and simple; where qemu-img
+// can read an image it is the second opinion.
+#ifndef TESTS_REPAIR_GUEST_READER_H_
+#define TESTS_REPAIR_GUEST_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qcow2 {
+
+// A cluster, or with extended L2 entries a subcluster.
+struct GuestUnit {
+  enum class State { kData, kZeros, kUnallocated, kUnreadable };
+  State state = State::kUnallocated;
+  // Of kData: as stored, that is still encrypted where the image is.
+  std::vector<std::byte> bytes;
+
+  friend bool operator==(const GuestUnit&, const GuestUnit&) = default;
+};
+
+// The active disk (id and name empty) or a snapshot, VM state included.
+struct GuestDisk {
+  std::string id;
+  std::string name;
+  uint64_t size_bytes = 0;
+  uint64_t unit_bytes = 0;
+  bool has_backing = false;
+  // By index; those not listed are unallocated. Without a backing file what
+  // reads as zeros is not listed, whatever it is.
+  std::map<uint64_t, GuestUnit> units;
+};
+
+// All disks of an image, the active one first. Empty if its header cannot be
+// used. `data_file`: the external data file's bytes, if there is one.
+std::vector<GuestDisk> ReadGuestDisks(std::span<const std::byte> image,
+                                      std::span<const std::byte> data_file);
+
+// A guest range that reads otherwise than it should.
+struct WrongRange {
+  std::string snapshot;  // name; empty for the active disk
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  // What it reads instead: "zeros", "other data", "nothing" (unreadable).
+  std::string reads;
+
+  friend bool operator==(const WrongRange&, const WrongRange&) = default;
+};
+
+// Where `actual` reads otherwise than `expected`; what is unreadable there may
+// be anything. Adjoining ranges that read alike are one. With `actual` empty
+// (no header) all allocated ranges read otherwise.
+std::vector<WrongRange> CompareDisks(const std::vector<GuestDisk>& expected,
+                                     const std::vector<GuestDisk>& actual);
+
+uint64_t BytesIn(const std::vector<WrongRange>& ranges);
+// "0x1000+0x2000 of snapshot \"a\" reads zeros".
+std::string Describe(const WrongRange& range);
+
+}  // namespace qcow2
+
+#endif  // TESTS_REPAIR_GUEST_READER_H_

@@ -1,0 +1,70 @@
+// Prints what becomes of every corpus case, repaired by us and by qemu-img.
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_join.h"
+#include "tests/corpus/corpus_case.h"
+#include "tests/repair/corpus_patient.h"
+#include "tests/repair/trial.h"
+
+namespace qcow2 {
+namespace {
+
+std::string Words(const Outcome& outcome) {
+  std::string text =
+      outcome.error.empty() ? "" : "ERROR " + outcome.error + " ";
+  text += outcome.clean() ? "clean"
+                          : absl::StrJoin(ProblemsIn(outcome.report), ",");
+  if (!outcome.wrong.empty()) {
+    text += " WRONG";
+    int n = 0;
+    for (const WrongRange& range : outcome.wrong) {
+      if (++n > 4) {
+        text += " ...";
+        break;
+      }
+      text += " [" + Describe(range) + "]";
+    }
+  }
+  return text;
+}
+
+void Survey(const std::string& name) {
+  auto patient = corpus::CorpusPatient::Admit(name);
+  if (!patient.ok()) {
+    std::printf("%s: %s\n", name.c_str(), patient.status().ToString().c_str());
+    return;
+  }
+  const Patient& it = (*patient)->patient();
+  const Outcome before = LeaveAlone(it);
+  const OurOutcome ours = RepairByUs(it, repair::Mode::kAll);
+  const Outcome qemu = RepairByQemu(it);
+  const char* mark = "  ";
+  if (!ours.error.empty())
+    mark = "E ";
+  else if (qemu.clean() && !ours.clean())
+    mark = "Q ";
+  else if (BytesIn(ours.wrong) > BytesIn(qemu.wrong))
+    mark = "W ";
+  else if (!ours.clean())
+    mark = "l ";
+  else if (!ours.wrong.empty())
+    mark = "w ";
+  std::printf("%s%s\n    before: %s\n    ours:   %s\n    qemu:   %s\n", mark,
+              name.c_str(), Words(before).c_str(), Words(ours).c_str(),
+              Words(qemu).c_str());
+}
+
+}  // namespace
+}  // namespace qcow2
+
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    for (int i = 1; i < argc; ++i) qcow2::Survey(argv[i]);
+    return 0;
+  }
+  for (const std::string& name : qcow2::corpus::CaseNames()) {
+    qcow2::Survey(name);
+  }
+}

@@ -1,0 +1,133 @@
+#include "tests/repair/trial.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "checker/problems.h"
+#include "engine/storage/memory_file.h"
+#include "engine/storage/overlay_file.h"
+#include "repair/planner.h"
+#include "tests/differential/qemu_img.h"
+
+namespace qcow2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+void Judge(const Patient& patient, Outcome& outcome) {
+  const MemoryFile file(outcome.image);
+  checker::CheckOptions options = patient.check;
+  options.jobs = 1;
+  outcome.report = checker::CheckImage(file, patient.path, options);
+  std::vector<GuestDisk> disks;
+  // Nothing can be read of an image that QEMU does not open.
+  if (!outcome.report.qemu.refused) {
+    disks = ReadGuestDisks(outcome.image, patient.data_file);
+  }
+  outcome.wrong =
+      CompareDisks(ReadGuestDisks(patient.original, patient.data_file), disks);
+}
+
+// Writes what differs from `view` to `image`.
+void Apply(const OverlayFile& view, Bytes& image) {
+  image.resize(*view.Size());
+  for (const ByteRange& range : view.DirtyRanges()) {
+    (void)ReadZeroFilled(view, range.offset,
+                         std::span(image).subspan(range.offset, range.length));
+  }
+}
+
+}  // namespace
+
+std::set<std::string> ProblemsIn(const checker::CheckReport& report) {
+  std::set<std::string> codes;
+  for (const checker::Finding& finding : report.problems) {
+    codes.insert(std::string(RowOf(finding.problem).code));
+  }
+  return codes;
+}
+
+OurOutcome RepairByUs(const Patient& patient, repair::Mode mode) {
+  OurOutcome outcome;
+  outcome.image = patient.image;
+  const MemoryFile file(patient.image);
+  const auto view = OverlayFile::Create(file);
+  repair::RepairOptions options;
+  options.mode = mode;
+  options.check = patient.check;
+  options.check.jobs = 1;
+  auto planned = repair::PlanRepair(file, patient.path, **view, options);
+  if (!planned.ok()) {
+    outcome.error = std::string(planned.status().message());
+  } else {
+    outcome.proof = repair::Prove(file, **view, *planned);
+    outcome.stopped = planned->stopped;
+    outcome.plan = std::move(planned->plan);
+    if (outcome.proof.ok) {
+      Apply(**view, outcome.image);
+    } else {
+      outcome.error = "not proven";
+      for (const repair::ProofFailure& failure : outcome.proof.failures) {
+        outcome.error += "; " + failure.message;
+      }
+    }
+  }
+  Judge(patient, outcome);
+  return outcome;
+}
+
+std::string WriteScratch(const Patient& patient, const Bytes& bytes) {
+  // Beside the image's other files, which it names without a path.
+  const std::string path = patient.path + ".scratch";
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+  return path;
+}
+
+Bytes ReadBytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+Outcome RepairByQemu(const Patient& patient) {
+  Outcome outcome;
+  const std::string path = WriteScratch(patient, patient.image);
+  std::string output;
+  outcome.qemu_exit_code = RunCommand(
+      "ulimit -n 128; timeout 20 qemu-img check -q -f qcow2 -r all '" + path +
+          "' 2>/dev/null",
+      &output);
+  outcome.image = ReadBytes(path);
+  fs::remove(path);
+  Judge(patient, outcome);
+  return outcome;
+}
+
+Outcome LeaveAlone(const Patient& patient) {
+  Outcome outcome;
+  outcome.image = patient.image;
+  Judge(patient, outcome);
+  return outcome;
+}
+
+bool QemuRead(const std::string& path, const std::string& snapshot_id,
+              Bytes& bytes) {
+  const std::string raw = path + ".raw";
+  std::string output;
+  const std::string snapshot =
+      snapshot_id.empty() ? "" : " -l snapshot.id='" + snapshot_id + "'";
+  const bool read =
+      RunCommand("qemu-img convert -q -f qcow2 -O raw" + snapshot + " '" +
+                     path + "' '" + raw + "' 2>/dev/null",
+                 &output) == 0;
+  bytes = read ? ReadBytes(raw) : Bytes{};
+  fs::remove(raw);
+  return read;
+}
+
+}  // namespace qcow2
