@@ -78,7 +78,7 @@ class ChangeFinder {
   ChangeFinder(const File& image, const OverlayFile& view,
                const PlannedRepair& planned, ProofLog& log);
 
-  RangeSet Run();
+  ChangedClusters Run();
 
  private:
   // Whether entries of the image may name clusters past its end.
@@ -86,10 +86,8 @@ class ChangeFinder {
   void VisitClusters(uint64_t first, uint64_t end);
   void VisitRun(uint64_t first, uint64_t count, const ReferenceCell& cell);
   bool BytesDiffer(uint64_t cluster);
+  bool IsTableNow(uint64_t cluster);
   void JudgeUnreferenced(uint64_t cluster);
-  // Whether the cluster is an L2 table of the planned image: one that was lost
-  // may be mended once it is found.
-  bool IsTableAgain(uint64_t cluster) const;
 
   const File& image_;
   const OverlayFile& view_;
@@ -100,7 +98,7 @@ class ChangeFinder {
   const uint64_t old_clusters_;
   const bool names_past_end_;
   StoredRefcounts stored_;
-  RangeSet changed_;
+  ChangedClusters changed_;
   std::vector<std::byte> buffer_before_;
   std::vector<std::byte> buffer_after_;
 };
@@ -134,21 +132,33 @@ bool ChangeFinder::BytesDiffer(uint64_t cluster) {
          buffer_before_ != buffer_after_;
 }
 
-bool ChangeFinder::IsTableAgain(uint64_t cluster) const {
-  const uint64_t offset = cluster << before_.model.geometry->cluster_bits();
+// Whether the cluster is an L2 or L1 table of the view. No plan makes new
+// tables in clusters that are counted, so that it is one that was found again.
+bool ChangeFinder::IsTableNow(uint64_t cluster) {
+  const uint32_t bits = before_.model.geometry->cluster_bits();
+  const uint64_t offset = cluster << bits;
+  const auto& tables = after_.l2_tables;
   const auto table =
-      std::lower_bound(after_.l2_tables.begin(), after_.l2_tables.end(), offset,
-                       [](const checker::L2Table& candidate, uint64_t wanted) {
-                         return candidate.offset_bytes < wanted;
+      std::lower_bound(tables.begin(), tables.end(), offset,
+                       [](const checker::L2Table& candidate, uint64_t at) {
+                         return candidate.offset_bytes < at;
                        });
-  return table != after_.l2_tables.end() && table->offset_bytes == offset;
+  if (table != tables.end() && table->offset_bytes == offset) {
+    changed_.found_tables.push_back(offset);
+    return true;
+  }
+  const auto& l1_tables = after_.model.l1_tables;
+  return std::any_of(
+      l1_tables.begin(), l1_tables.end(), [&](const checker::L1Table& l1) {
+        return offset + (uint64_t{1} << bits) > l1.offset_bytes &&
+               offset < l1.offset_bytes + l1.entries * 8;
+      });
 }
 
 void ChangeFinder::JudgeUnreferenced(uint64_t cluster) {
   const std::optional<uint64_t> stored = stored_.At(cluster);
-  if (stored == uint64_t{0} || !BytesDiffer(cluster) || IsTableAgain(cluster)) {
-    return;
-  }
+  if (stored == uint64_t{0} || !BytesDiffer(cluster)) return;
+  if (IsTableNow(cluster)) return;
   log_.Fail(ProofFailure::Kind::kEvidence,
             absl::StrFormat(
                 "host cluster %u (offset %#x), which nothing "
@@ -169,7 +179,7 @@ void ChangeFinder::VisitRun(uint64_t first, uint64_t count,
     }
     if (guest) {
       if (BytesDiffer(i)) {
-        changed_.Append(
+        changed_.guest.Append(
             {i << geometry.cluster_bits(), geometry.cluster_size()});
       }
     } else if (inside && cell.count == 0) {
@@ -195,7 +205,7 @@ void ChangeFinder::VisitClusters(uint64_t first, uint64_t end) {
       });
 }
 
-RangeSet ChangeFinder::Run() {
+ChangedClusters ChangeFinder::Run() {
   const uint32_t bits = before_.model.geometry->cluster_bits();
   uint64_t done = 0;  // clusters before this one were visited
   for (const ByteRange& range : view_.DirtyRanges()) {
@@ -209,8 +219,9 @@ RangeSet ChangeFinder::Run() {
 
 }  // namespace
 
-RangeSet FindChangedClusters(const File& image, const OverlayFile& view,
-                             const PlannedRepair& planned, ProofLog& log) {
+ChangedClusters FindChangedClusters(const File& image, const OverlayFile& view,
+                                    const PlannedRepair& planned,
+                                    ProofLog& log) {
   return ChangeFinder(image, view, planned, log).Run();
 }
 

@@ -6,6 +6,9 @@
 #ifndef REPAIR_CHANGED_CLUSTERS_H_
 #define REPAIR_CHANGED_CLUSTERS_H_
 
+#include <cstdint>
+#include <vector>
+
 #include "engine/storage/overlay_file.h"
 #include "repair/planner.h"
 #include "repair/proof_log.h"
@@ -13,12 +16,20 @@
 
 namespace qcow2::repair {
 
-// The clusters whose bytes differ between `image` and `view` and that guest
-// data may refer to on both sides; a cluster that nothing referred to before
-// is not among them. Adds a failure to `log` for every unreferenced cluster of
-// the image that is counted, or not known to be free, and would be overwritten.
-RangeSet FindChangedClusters(const File& image, const OverlayFile& view,
-                             const PlannedRepair& planned, ProofLog& log);
+struct ChangedClusters {
+  // Clusters whose bytes differ between image and view and that guest data may
+  // refer to on both sides; one that nothing referred to before is not here.
+  RangeSet guest;
+  // L2 tables that nothing referred to before, but that were counted, and that
+  // are in use again and changed: lost tables found again. Host offsets.
+  std::vector<uint64_t> found_tables;
+};
+
+// Adds a failure to `log` for every other unreferenced cluster of the image
+// that is counted, or not known to be free, and would be overwritten.
+ChangedClusters FindChangedClusters(const File& image, const OverlayFile& view,
+                                    const PlannedRepair& planned,
+                                    ProofLog& log);
 
 }  // namespace qcow2::repair
 

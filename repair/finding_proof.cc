@@ -26,7 +26,15 @@ using checker::Severity;
 using Place =
     std::tuple<checker::Structure, uint64_t, std::string, std::string>;
 
+// An entry of an L2 table is the same whoever reads through the table: a mended
+// L1 entry can make an inactive one active.
 Place PlaceOf(const Finding& finding) {
+  if (finding.location.structure == checker::Structure::kActiveL2 ||
+      finding.location.structure == checker::Structure::kInactiveL2) {
+    return {checker::Structure::kActiveL2,
+            finding.location.table_offset.value_or(0), finding.location.field,
+            ""};
+  }
   return {finding.location.structure, finding.location.table_offset.value_or(0),
           finding.location.field, finding.location.snapshot};
 }

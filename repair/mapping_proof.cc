@@ -109,20 +109,21 @@ struct EntryRange {
 class MappingProof {
  public:
   MappingProof(const File& image, const OverlayFile& view,
-               const PlannedRepair& planned, const RangeSet& changed,
+               const PlannedRepair& planned, const ChangedClusters& changed,
                ProofLog& log);
 
   void Run();
 
  private:
   using Differences = std::vector<TableDifference>;
+  using DifferingTables = absl::flat_hash_map<uint64_t, Differences>;
   using VisitEntry = std::function<void(uint64_t index, const L2Place& before,
                                         const L2Place& after)>;
 
   // The entries of a pair that may say something else than before.
   std::vector<EntryRange> EntriesToCompare(const TablePair& pair) const;
   // Calls `visit` for the entries of `range` that lead somewhere on either
-  // side and could be read before.
+  // side and whose bytes could be read before.
   void VisitEntries(const TablePair& pair, const EntryRange& range,
                     const VisitEntry& visit);
   // The differences between two tables, worked out once.
@@ -134,6 +135,12 @@ class MappingProof {
   std::vector<uint64_t> KeptTablesToCompare();
   void AddTablesPastOldEnd(std::vector<uint64_t>& tables);
   void CompareKeptTables();
+  // Tables that were lost and are in use again: what they say of guest data is
+  // not to be lost on the way.
+  void CompareFoundTables();
+  // Reports the differences of tables (by offset) for all who read through
+  // them.
+  void JudgeTables(const DifferingTables& differing, bool found_again);
   // Reports what of `differences` in the window of entry `index` is not named.
   void Judge(const TablePair& pair, uint64_t index,
              const Differences& differences);
@@ -144,7 +151,7 @@ class MappingProof {
   const checker::Graph& before_;
   const checker::Graph& after_;
   const PlannedRepair& planned_;
-  const RangeSet& changed_;
+  const ChangedClusters& changed_;
   ProofLog& log_;
   const SourceRules rules_before_;
   const SourceRules rules_after_;
@@ -163,7 +170,7 @@ class MappingProof {
 
 MappingProof::MappingProof(const File& image, const OverlayFile& view,
                            const PlannedRepair& planned,
-                           const RangeSet& changed, ProofLog& log)
+                           const ChangedClusters& changed, ProofLog& log)
     : image_(image),
       view_(view),
       before_(planned.graph_before),
@@ -174,7 +181,7 @@ MappingProof::MappingProof(const File& image, const OverlayFile& view,
       rules_before_(RulesOf(before_.model)),
       rules_after_(RulesOf(after_.model)),
       named_(planned.plan),
-      comparer_(image, rules_before_, view, rules_after_, changed, log),
+      comparer_(image, rules_before_, view, rules_after_, changed.guest, log),
       image_reader_(image, reader_options_),
       view_reader_(view, reader_options_) {
   for (const ByteRange& range : view.DirtyRanges()) dirty_.Append(range);
@@ -242,7 +249,7 @@ void MappingProof::VisitEntries(const TablePair& pair, const EntryRange& range,
           geometry, L1Entry::Decode(new_words.data() + i * kL1EntrySize));
       const bool nowhere = before.kind == L2Place::Kind::kNone &&
                            after.kind == L2Place::Kind::kNone;
-      if (nowhere || before.kind == L2Place::Kind::kUnreadable) continue;
+      if (nowhere) continue;
       visit(first + i, before, after);
     }
     first += count;
@@ -336,7 +343,7 @@ std::vector<uint64_t> MappingProof::KeptTablesToCompare() {
     }
     if (kept == after_.l2_tables.end()) break;
     if (kept->offset_bytes != table.offset_bytes) continue;
-    if (!changed_.empty() || dirty_.Touches(table.offset_bytes, size)) {
+    if (!changed_.guest.empty() || dirty_.Touches(table.offset_bytes, size)) {
       tables.push_back(table.offset_bytes);
     }
   }
@@ -345,7 +352,7 @@ std::vector<uint64_t> MappingProof::KeptTablesToCompare() {
 }
 
 void MappingProof::CompareKeptTables() {
-  absl::flat_hash_map<uint64_t, Differences> differing;
+  DifferingTables differing;
   for (const uint64_t offset : KeptTablesToCompare()) {
     if (log_.Ended() || gave_up_) return;
     const L2Place place{L2Place::Kind::kTable, offset};
@@ -355,15 +362,32 @@ void MappingProof::CompareKeptTables() {
     if (known_differences_ > kMaxDifferences) gave_up_ = true;
     differing.emplace(offset, std::move(differences));
   }
+  JudgeTables(differing, /*found_again=*/false);
+}
+
+void MappingProof::CompareFoundTables() {
+  DifferingTables differing;
+  for (const uint64_t offset : changed_.found_tables) {
+    if (log_.Ended() || gave_up_) return;
+    const L2Place place{L2Place::Kind::kTable, offset};
+    Differences differences = comparer_.Compare(place, place);
+    if (!differences.empty()) differing.emplace(offset, std::move(differences));
+  }
+  JudgeTables(differing, /*found_again=*/true);
+}
+
+void MappingProof::JudgeTables(const DifferingTables& differing,
+                               bool found_again) {
   if (differing.empty()) return;
-  // Who reads through them: every entry that names one on both sides.
+  // Who reads through them: every entry that names one on both sides, or does
+  // so again.
   for (const TablePair& pair : pairs_) {
     if (pair.after == nullptr) continue;
     VisitEntries(
         pair, {0, pair.before->entries},
         [&](uint64_t index, const L2Place& before, const L2Place& after) {
-          if (before != after) return;
-          const auto found = differing.find(before.offset_bytes);
+          if (before != after && !found_again) return;
+          const auto found = differing.find(after.offset_bytes);
           if (found != differing.end()) {
             Judge(pair, index, found->second);
           }
@@ -394,6 +418,7 @@ void MappingProof::Run() {
     }
   }
   if (!log_.Ended() && !gave_up_) CompareKeptTables();
+  if (!log_.Ended() && !gave_up_) CompareFoundTables();
   if (gave_up_) {
     log_.Fail(ProofFailure::Kind::kIncomplete,
               "the L1 tables have too many entries to compare them all");
@@ -404,7 +429,7 @@ void MappingProof::Run() {
 }  // namespace
 
 void ProveMapping(const File& image, const OverlayFile& view,
-                  const PlannedRepair& planned, const RangeSet& changed,
+                  const PlannedRepair& planned, const ChangedClusters& changed,
                   ProofLog& log) {
   MappingProof(image, view, planned, changed, log).Run();
 }

@@ -8,6 +8,7 @@
 #define REPAIR_MAPPING_PROOF_H_
 
 #include "engine/storage/overlay_file.h"
+#include "repair/changed_clusters.h"
 #include "repair/planner.h"
 #include "repair/proof_log.h"
 #include "repair/table_compare.h"
@@ -20,7 +21,7 @@ namespace qcow2::repair {
 // although something in it could be read. `changed`: from FindChangedClusters.
 // REQUIRES: both graphs have a geometry, and the same one.
 void ProveMapping(const File& image, const OverlayFile& view,
-                  const PlannedRepair& planned, const RangeSet& changed,
+                  const PlannedRepair& planned, const ChangedClusters& changed,
                   ProofLog& log);
 
 }  // namespace qcow2::repair

@@ -113,7 +113,8 @@ void ProveGuestData(const File& image, const OverlayFile& view,
   }
   ProveHeader(planned, log);
   ProveLuksHeader(image, view, planned, log);
-  const RangeSet changed = FindChangedClusters(image, view, planned, log);
+  const ChangedClusters changed =
+      FindChangedClusters(image, view, planned, log);
   ProveMapping(image, view, planned, changed, log);
 }
 

@@ -511,6 +511,32 @@ TEST(ProofTest, DamageBehindAMendedEntryIsNotNew) {
   EXPECT_TRUE(result.ok) << result.failures.front().message;
 }
 
+TEST(ProofTest, DamageOfATableThatBecomesActiveIsNotNew) {
+  auto image = WithSnapshot({});
+  image->WriteBe64(image->OffsetOf(8), image->OffsetOf(kL2));
+  image->WriteBe64(image->OffsetOf(kL1), 512);
+  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2));
+  EXPECT_EQ(proposal.FailuresOf(Kind::kNewProblem).find("l2-entry-unaligned"),
+            std::string::npos);
+}
+
+TEST(ProofTest, ATableFoundAgainMayBeMendedButSaysTheSame) {
+  auto image = Lettered();
+  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(kL2) + 512);
+  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  Proposal proposal(*image);
+  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2));
+  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kData));
+  EXPECT_EQ(proposal.FailuresOf(Kind::kEvidence), "");
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  EXPECT_EQ(proposal.GuestFailures(),
+            "4096 bytes of the active disk at offset 4096 would read "
+            "otherwise: the host cluster at 0x6000 before, zeros after\n");
+}
+
 TEST(ProofTest, TheHeaderMayNotChangeWhatIsRead) {
   auto image = Lettered();
   const auto with = [&](const auto& change) {

@@ -1,5 +1,6 @@
 // Prints what becomes of every corpus case, repaired by us and by qemu-img.
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -39,6 +40,19 @@ void Survey(const std::string& name) {
   const Patient& it = (*patient)->patient();
   const Outcome before = LeaveAlone(it);
   const OurOutcome ours = RepairByUs(it, repair::Mode::kAll);
+  if (std::getenv("SURVEY_PLAN") != nullptr) {
+    for (const auto& edit : ours.plan.edits()) {
+      std::printf("    edit: %s: %s -> %s (%lu)\n", edit.where.c_str(),
+                  edit.before.c_str(), edit.after.c_str(), edit.count);
+    }
+    for (const auto& change : ours.plan.guest_changes()) {
+      std::printf("    guest: %lx+%lx of '%s' %s: %s\n", change.range.offset_bytes,
+                  change.range.length_bytes, change.range.snapshot.c_str(),
+                  change.kind == repair::GuestChange::Kind::kLost ? "lost"
+                                                                  : "recovered",
+                  change.reason.c_str());
+    }
+  }
   const Outcome qemu = RepairByQemu(it);
   const char* mark = "  ";
   if (!ours.error.empty())
