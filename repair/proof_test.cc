@@ -371,6 +371,19 @@ TEST(ProofTest, ASnapshotThatIsGoneFailsUnlessNamed) {
   EXPECT_EQ(proposal.GuestFailures(), "");
 }
 
+TEST(ProofTest, ASnapshotWhoseNameIsMendedIsTheSame) {
+  auto image = WithSnapshot({kZeroFlag});
+  Proposal proposal(*image);
+  const std::string other = "2x";
+  ASSERT_TRUE(
+      proposal.view()
+          .Pwrite(proposal.OffsetOf(10) + 40 + 16, checker::BytesOf(other))
+          .ok());
+  EXPECT_EQ(proposal.GuestFailures(), "");
+  proposal.WriteBe64(proposal.OffsetOf(9), proposal.OffsetOf(kData));
+  EXPECT_NE(proposal.GuestFailures(), "");
+}
+
 // The word for compressed data at `offset` and one sector more.
 uint64_t CompressedWord(const TestImage& image, uint64_t offset,
                         uint64_t sectors) {

@@ -129,6 +129,7 @@ void Reader::ReadCluster(uint64_t entry, uint64_t bitmap,
 void Reader::ReadDisk(uint64_t l1_offset, uint64_t l1_entries,
                       GuestDisk& disk) {
   disk.unit_bytes = geometry_.subcluster_size();
+  disk.window_bytes = geometry_.l2_coverage();
   disk.has_backing = header_.backing_file_offset.value() != 0;
   for (uint64_t i = 0; i < l1_entries; ++i) {
     if (l1_offset + i * 8 >= image_.size()) break;
@@ -215,8 +216,11 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
   for (const uint64_t index : indexes) {
     const uint64_t offset = index * expected.unit_bytes;
     uint64_t length = expected.unit_bytes;
-    const bool on_disk = offset < size;
-    if (on_disk) length = std::min(length, size - offset);
+    if (offset < size) {
+      length = std::min(length, size - offset);
+    } else if (offset / expected.window_bytes * expected.window_bytes < size) {
+      continue;
+    }
     const auto at = expected.units.find(index);
     const GuestUnit* want = at == expected.units.end() ? &kNone : &at->second;
     if (want->state == State::kUnreadable) continue;

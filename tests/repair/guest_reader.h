@@ -32,6 +32,9 @@ struct GuestDisk {
   std::string name;
   uint64_t size_bytes = 0;
   uint64_t unit_bytes = 0;
+  // Guest bytes an L1 entry maps. VM state begins with the first entry that
+  // maps nothing of the disk; what lies between is nobody's.
+  uint64_t window_bytes = 0;
   bool has_backing = false;
   // By index; those not listed are unallocated. Without a backing file what
   // reads as zeros is not listed, whatever it is.

@@ -94,6 +94,18 @@ std::string Words(const Outcome& outcome) {
   return text;
 }
 
+void PrintPlan(const repair::Plan& plan) {
+  for (const repair::Edit& edit : plan.edits()) {
+    std::printf("  %s: %s -> %s (%lu)\n", edit.where.c_str(),
+                edit.before.c_str(), edit.after.c_str(), edit.count);
+  }
+  for (const repair::GuestChange& change : plan.guest_changes()) {
+    std::printf("  guest %#lx+%#lx of '%s': %s\n", change.range.offset_bytes,
+                change.range.length_bytes, change.range.snapshot.c_str(),
+                change.reason.c_str());
+  }
+}
+
 struct Tally {
   uint64_t images = 0;
   uint64_t clean_by_us = 0;
@@ -197,6 +209,7 @@ TEST_P(RandomRepairTest, LeavesImagesAtLeastAsGoodAsQemuImg) {
     ExpectHarmless(patient, ours);
     ExpectCleanToQemu(patient, ours);
     Compare(ours, RepairByQemu(patient));
+    if (only != 0) PrintPlan(ours.plan);
     if (HasFailure()) break;
   }
   std::printf(

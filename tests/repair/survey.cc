@@ -46,8 +46,9 @@ void Survey(const std::string& name) {
                   edit.before.c_str(), edit.after.c_str(), edit.count);
     }
     for (const auto& change : ours.plan.guest_changes()) {
-      std::printf("    guest: %lx+%lx of '%s' %s: %s\n", change.range.offset_bytes,
-                  change.range.length_bytes, change.range.snapshot.c_str(),
+      std::printf("    guest: %lx+%lx of '%s' %s: %s\n",
+                  change.range.offset_bytes, change.range.length_bytes,
+                  change.range.snapshot.c_str(),
                   change.kind == repair::GuestChange::Kind::kLost ? "lost"
                                                                   : "recovered",
                   change.reason.c_str());
