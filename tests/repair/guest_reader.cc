@@ -291,6 +291,24 @@ std::vector<WrongRange> CompareDisks(const std::vector<GuestDisk>& expected,
   return wrong;
 }
 
+std::string FirstDifference(const GuestDisk& disk,
+                            std::span<const std::byte> bytes) {
+  const uint64_t end = std::min<uint64_t>(bytes.size(), disk.size_bytes);
+  for (uint64_t at = 0; at < end; at += disk.unit_bytes) {
+    const auto is =
+        bytes.subspan(at, std::min<uint64_t>(disk.unit_bytes, end - at));
+    const auto found = disk.units.find(at / disk.unit_bytes);
+    const bool same =
+        found == disk.units.end()
+            ? std::all_of(is.begin(), is.end(),
+                          [](std::byte byte) { return byte == std::byte{0}; })
+            : found->second.state == State::kUnreadable ||
+                  std::equal(is.begin(), is.end(), found->second.bytes.begin());
+    if (!same) return absl::StrFormat("differs in the unit at %#x", at);
+  }
+  return "";
+}
+
 uint64_t BytesIn(const std::vector<WrongRange>& ranges) {
   uint64_t bytes = 0;
   for (const WrongRange& range : ranges) bytes += range.length_bytes;

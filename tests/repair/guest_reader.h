@@ -63,6 +63,12 @@ struct WrongRange {
 std::vector<WrongRange> CompareDisks(const std::vector<GuestDisk>& expected,
                                      const std::vector<GuestDisk>& actual);
 
+// Where the bytes of a disk without its VM state, as another reader has them,
+// differ from `disk`: the first place in words, or nothing. What is unreadable
+// is passed over.
+std::string FirstDifference(const GuestDisk& disk,
+                            std::span<const std::byte> bytes);
+
 uint64_t BytesIn(const std::vector<WrongRange>& ranges);
 // "0x1000+0x2000 of snapshot \"a\" reads zeros".
 std::string Describe(const WrongRange& range);

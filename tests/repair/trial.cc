@@ -30,6 +30,10 @@ void Judge(const Patient& patient, Outcome& outcome) {
       CompareDisks(ReadGuestDisks(patient.original, patient.data_file), disks);
 }
 
+std::string InFolderOf(const std::string& path) {
+  return "cd '" + fs::path(path).parent_path().string() + "' && ";
+}
+
 // Writes what differs from `view` to `image`.
 void Apply(const OverlayFile& view, Bytes& image) {
   image.resize(*view.Size());
@@ -115,6 +119,13 @@ Outcome LeaveAlone(const Patient& patient) {
   return outcome;
 }
 
+int QemuExitCode(const std::string& path) {
+  std::string output;
+  return RunCommand(InFolderOf(path) + "qemu-img check -q -f qcow2 '" + path +
+                        "' 2>/dev/null",
+                    &output);
+}
+
 bool QemuRead(const std::string& path, const std::string& snapshot_id,
               Bytes& bytes) {
   const std::string raw = path + ".raw";
@@ -122,8 +133,8 @@ bool QemuRead(const std::string& path, const std::string& snapshot_id,
   const std::string snapshot =
       snapshot_id.empty() ? "" : " -l snapshot.id='" + snapshot_id + "'";
   const bool read =
-      RunCommand("qemu-img convert -q -f qcow2 -O raw" + snapshot + " '" +
-                     path + "' '" + raw + "' 2>/dev/null",
+      RunCommand(InFolderOf(path) + "qemu-img convert -q -f qcow2 -O raw" +
+                     snapshot + " '" + path + "' '" + raw + "' 2>/dev/null",
                  &output) == 0;
   bytes = read ? ReadBytes(raw) : Bytes{};
   fs::remove(raw);

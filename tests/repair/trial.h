@@ -72,6 +72,10 @@ std::set<std::string> ProblemsIn(const checker::CheckReport& report);
 std::string WriteScratch(const Patient& patient, const Bytes& bytes);
 Bytes ReadBytes(const std::string& path);
 
+// What `qemu-img check` says of an image: 0 clean. Run in the image's folder,
+// where it looks for a data file.
+int QemuExitCode(const std::string& path);
+
 // The bytes of the active disk (snapshot id empty) or a snapshot as `qemu-img
 // convert` reads them; nothing if it fails.
 bool QemuRead(const std::string& path, const std::string& snapshot_id,
