@@ -50,6 +50,27 @@ TEST(CompatPrinterTest, EveryKeyInOrder) {
 )");
 }
 
+TEST(CompatPrinterTest, Repaired) {
+  CheckReport before = CorruptReport();
+  before.qemu.unseen = 1;
+  const CheckReport after = LeakyReport();
+  const CompatFixed fixed = CompatFixedBetween(before, after);
+  EXPECT_EQ(fixed.corruptions, 3u);
+  EXPECT_EQ(fixed.leaks, 0u);  // two are left where there was one
+  EXPECT_TRUE(CompatHumanReport(after, fixed)
+                  .starts_with("The following inconsistencies were found and "
+                               "repaired:\n\n    0 leaked clusters\n    3 "
+                               "corruptions\n\nDouble checking the fixed image "
+                               "now...\n\n2 leaked clusters were found"));
+  const std::string json = CompatJsonReport(after, {3, 1});
+  EXPECT_NE(json.find("    \"corruptions-fixed\": 3,\n"
+                      "    \"check-errors\": 0,\n"
+                      "    \"leaks\": 2,\n"
+                      "    \"leaks-fixed\": 1,\n"),
+            std::string::npos)
+      << json;
+}
+
 TEST(CompatPrinterTest, Damaged) {
   CheckReport report = CorruptReport();
   report.qemu.check_errors = 8;

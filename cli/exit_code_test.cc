@@ -43,6 +43,21 @@ TEST(ExitCodeTest, ACancelledCheckGivesNoVerdict) {
   EXPECT_EQ(ExitCodeOf(report), 32);
 }
 
+TEST(ExitCodeTest, ARepairAddsWhatBecameOfIt) {
+  EXPECT_EQ(ExitCodeOf(RepairedReport()), 5);
+  ImageReport all = RepairedReport();
+  all.after = CleanReport();
+  EXPECT_EQ(ExitCodeOf(all), 1);
+  EXPECT_EQ(ExitCodeOf(PlannedReport()), 4);
+  EXPECT_EQ(ExitCodeOf(NotProvenReport()), 12);
+  EXPECT_EQ(ExitCodeOf(PendingReport()), 12);
+  EXPECT_EQ(ExitCodeOf(UndoneReport()), 4);
+  EXPECT_EQ(ExitCodeOf(RecoveredReport()), 1);
+  ImageReport cancelled = PlannedReport();
+  cancelled.transaction->conclusion = repair::Conclusion::kCancelled;
+  EXPECT_EQ(ExitCodeOf(cancelled), 32);
+}
+
 TEST(ExitCodeTest, EveryBitIsDescribed) {
   EXPECT_EQ(DescribeExitCode(0), "nothing is wrong");
   EXPECT_EQ(DescribeExitCode(12),

@@ -1,5 +1,7 @@
 #include "cli/human_printer.h"
 
+#include <algorithm>
+
 #include "cli/sample_reports.h"
 #include "gtest/gtest.h"
 
@@ -109,6 +111,75 @@ TEST(HumanPrinterTest, FirstLineOfOtherVerdicts) {
   report.image.path = "\x1B]0;title\x07.qcow2";
   EXPECT_EQ(FirstLine(HumanReport({report})),
             "\\x1b]0;title\\x07.qcow2: clean: no problems found");
+}
+
+TEST(HumanPrinterTest, RepairedInPart) {
+  const std::string text = HumanReport(RepairedReport());
+  EXPECT_EQ(FirstLine(text),
+            "disk.qcow2: PARTIALLY REPAIRED: 3 problems mended; left: 1 leak");
+  EXPECT_EQ(text.find("A repair would do this"), std::string::npos);
+  EXPECT_EQ(text.substr(text.find("\nplan:")), R"(
+plan: 3 changes (--repair=all)
+  l2-entry-unaligned #1: the entry is mended where exactly one orphaned cluster
+    explains it; else it stays
+    active L2 table at 0x50000, entry 12: names 0x60200, which is not cluster
+      aligned -> names the cluster at 0x60000
+  refcount-too-low #3: the stored refcount is set to the number of references
+    found
+    host cluster 7 (offset 0x70000): refcount 1 -> refcount 2
+  dirty-bit #4: the bit is cleared once the rest of the image checks clean
+    header, dirty bit: set -> clear
+  note: the file keeps its length
+
+guest data: these ranges read differently afterwards, no others do
+  recovered: bytes 786432-851967 (64 KiB at 768 KiB): the entry names the
+    cluster that was left without one
+
+proof: passed. The image as planned was checked in full, and the guest's data
+  compared, in the disk and in every snapshot: 64 KiB were read, the rest is
+  where it was
+
+commit: done. 4 KiB of the image were changed by way of a journal, and are on
+  stable storage
+
+undo file: '/images/disk.qcow2.fsck-undo' keeps the old bytes. Until something
+  else writes to the image, --undo puts them back
+
+left as it is:
+  cluster-leaked #2: they may be what is left of guest data (--free-suspects)
+
+What to do: Read what is left and why above. Copy the image before you try
+more. Check the guest's own file system before it is used, as after a power
+failure. If the repair is not what you want, qcow2-fsck --undo disk.qcow2 takes
+it back, but only before a guest has written to the image. Remove
+'/images/disk.qcow2.fsck-undo' when you are content.
+Exit code 5: errors or leaks were mended; errors or leaks are left in an image.
+)");
+}
+
+TEST(HumanPrinterTest, FirstLineOfOtherTransactions) {
+  EXPECT_EQ(FirstLine(HumanReport(PlannedReport())),
+            "disk.qcow2: CORRUPT: 2 corruptions, 1 leak, 1 warning; dry run, "
+            "nothing was written");
+  EXPECT_EQ(FirstLine(HumanReport(NotProvenReport())),
+            "disk.qcow2: CORRUPT: 2 corruptions, 1 leak, 1 warning; NOT "
+            "REPAIRED, the plan failed its proof");
+  EXPECT_EQ(FirstLine(HumanReport(PendingReport())),
+            "disk.qcow2: CORRUPT: 2 corruptions, 1 leak, 1 warning; REPAIR "
+            "INTERRUPTED half way");
+  EXPECT_EQ(FirstLine(HumanReport(UndoneReport())),
+            "disk.qcow2: UNDONE; again LEAKS: 2 leaks");
+}
+
+// What to type in an emergency has to be right for any name.
+TEST(HumanPrinterTest, CommandsToTypeAreQuoted) {
+  ImageReport report = PendingReport();
+  report.found.image.path = "my disk's.qcow2";
+  std::string text = HumanReport(report);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  EXPECT_NE(text.find("qcow2-fsck --recover 'my disk'\\''s.qcow2',"),
+            std::string::npos)
+      << text;
 }
 
 TEST(HumanPrinterTest, LongListsAreCutShort) {

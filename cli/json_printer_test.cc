@@ -132,6 +132,31 @@ TEST(JsonPrinterTest, AFileThatIsNoImageHasNoGeometry) {
             "cannot open 'gone.qcow2': No such file or directory");
 }
 
+TEST(JsonPrinterTest, ARepairedReport) {
+  const nlohmann::json report =
+      nlohmann::json::parse(JsonReport(RepairedReport(), JsonLayout::kOneLine));
+  EXPECT_EQ(report["status"], "partially-repaired");
+  EXPECT_EQ(report["counts"]["fixed"], 3);
+  EXPECT_EQ(report["counts"]["corruptions"], 0);
+  EXPECT_EQ(report["problems"][0]["repair"]["applied"], true);
+  EXPECT_EQ(report["problems"][1]["repair"]["applied"], false);
+  const nlohmann::json& transaction = report["transaction"];
+  EXPECT_EQ(transaction["plan"]["edits"][0]["findings"].dump(), "[1]");
+  EXPECT_EQ(transaction["plan"]["guest_changes"][0]["kind"], "recovered");
+  EXPECT_EQ(transaction["left"][0]["remedy"], "--free-suspects");
+}
+
+TEST(JsonPrinterTest, ADryRunHasMendedNothing) {
+  const nlohmann::json report =
+      nlohmann::json::parse(JsonReport(PlannedReport(), JsonLayout::kOneLine));
+  EXPECT_EQ(report["status"], "corrupt");
+  EXPECT_EQ(report["counts"]["fixed"], 0);
+  EXPECT_EQ(report["counts"]["corruptions"], 2);
+  EXPECT_EQ(report["problems"][0]["repair"]["applied"], false);
+  EXPECT_EQ(report["transaction"]["fixes"], 3);
+  EXPECT_FALSE(report["transaction"].contains("undo_file"));
+}
+
 TEST(JsonPrinterTest, OneLineHasNoNewlineInside) {
   checker::CheckReport report = FullReport();
   report.image.path = "a\nb";

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -353,6 +355,178 @@ TEST_F(RepairTest, NothingToRecoverOrUndo) {
   EXPECT_TRUE(Holds(recover.standard_output, ": nothing to recover; now "));
   EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 8);
   EXPECT_TRUE(IsDamaged());
+}
+
+// A repair that was cut short, made from one that was not: a state in a
+// journal is a block of its own (docs/journal.md), and without it the journal
+// is in the state before.
+class CutShortTest : public RepairTest {
+ protected:
+  static constexpr size_t kBlock = 4096;
+  static constexpr size_t kCommitted = 1;
+  static constexpr size_t kApplied = 2;
+
+  void SetUp() override {
+    RepairTest::SetUp();
+    ASSERT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+    repaired_ = ReadFile(image_);
+    fs::rename(undo_, journal_);
+  }
+
+  void TakeState(size_t state) const {
+    std::string journal = ReadFile(journal_);
+    journal.replace(state * kBlock, kBlock, kBlock, '\0');
+    WriteFile(journal_, journal);
+  }
+
+  // The journal is committed, the image the old one but for one change.
+  void CutShortWhileApplying() const {
+    TakeState(kApplied);
+    std::string torn = damaged_;
+    torn[2 * kCluster + 2 * 6 + 1] = repaired_[2 * kCluster + 2 * 6 + 1];
+    WriteFile(image_, torn);
+  }
+
+  std::string repaired_;
+};
+
+TEST_F(CutShortTest, ACheckSaysSo) {
+  CutShortWhileApplying();
+  const std::string torn = ReadFile(image_);
+  const Outcome human = Fsck({image_});
+  EXPECT_EQ(human.exit_code, 4);
+  EXPECT_TRUE(Holds(human.standard_output, "repair-pending (1202)"))
+      << human.standard_output;
+  const auto json = Parsed(Fsck({"--output=json", image_}));
+  EXPECT_EQ(json["status"], "corrupt");
+  EXPECT_EQ(json["problems"].back()["code"], "repair-pending");
+  const Outcome dry = Fsck({"--repair", "--dry-run", image_});
+  EXPECT_EQ(dry.exit_code, 8);
+  EXPECT_TRUE(Holds(dry.standard_output, "--recover"));
+  EXPECT_TRUE(ReadFile(image_) == torn);
+}
+
+TEST_F(CutShortTest, RecoverFinishesIt) {
+  CutShortWhileApplying();
+  const Outcome outcome = Fsck({"--recover", "--output=json", image_});
+  EXPECT_EQ(outcome.exit_code, 1);
+  const auto json = Parsed(outcome);
+  EXPECT_EQ(json["status"], "repaired");
+  EXPECT_EQ(json["transaction"]["recovered"]["found"], "committed");
+  EXPECT_TRUE(ReadFile(image_) == repaired_);
+  EXPECT_FALSE(fs::exists(journal_));
+  EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 4);
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(CutShortTest, ARepairFinishesItFirst) {
+  CutShortWhileApplying();
+  const Outcome outcome = Fsck({"--repair", image_});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_TRUE(Holds(outcome.standard_output,
+                    "\njournal: an earlier repair was cut short"))
+      << outcome.standard_output;
+  EXPECT_TRUE(ReadFile(image_) == repaired_);
+}
+
+TEST_F(CutShortTest, UndoIsTheOtherWayOut) {
+  CutShortWhileApplying();
+  EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 4);
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+}
+
+TEST_F(CutShortTest, AJournalThatWasNotCommittedIsDiscarded) {
+  TakeState(kApplied);
+  TakeState(kCommitted);
+  Damage();
+  const Outcome check = Fsck({"--output=json", image_});
+  EXPECT_EQ(check.exit_code, 4);
+  EXPECT_EQ(Parsed(check)["warnings"].back()["code"], "repair-remains");
+  const Outcome recover = Fsck({"--recover", image_});
+  EXPECT_EQ(recover.exit_code, 4);
+  EXPECT_TRUE(Holds(recover.standard_output, "was discarded"));
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+}
+
+TEST_F(CutShortTest, AJournalOfAnImageThatChangedIsRefused) {
+  CutShortWhileApplying();
+  std::string changed = ReadFile(image_);
+  changed[4 * kCluster] ^= 1;  // the L2 table
+  WriteFile(image_, changed);
+  for (const char* option : {"--repair", "--recover", "--undo"}) {
+    EXPECT_EQ(Fsck({option, image_}).exit_code & 8, 8) << option;
+    EXPECT_TRUE(ReadFile(image_) == changed) << option;
+    EXPECT_TRUE(fs::exists(journal_)) << option;
+  }
+}
+
+TEST_F(CutShortTest, WhatIsNoJournalIsRefused) {
+  WriteFile(journal_, "not a journal");
+  Damage();
+  EXPECT_EQ(Parsed(Fsck({"--output=json", image_}))["warnings"].back()["code"],
+            "repair-remains");
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 8);
+  EXPECT_TRUE(IsDamaged());
+  EXPECT_EQ(ReadFile(journal_), "not a journal");
+}
+
+// Whenever it is killed, the next run ends with the image that a repair that
+// was left alone makes.
+TEST_F(RepairTest, KilledAtAnyMoment) {
+  ASSERT_EQ(
+      RunProgram({"qemu-img", "create", "-q", "-f", "qcow2", "-o",
+                  "cluster_size=512,preallocation=metadata", image_, "32M"})
+          .exit_code,
+      0);
+  // The start of the refcount table is gone, and many counts with it.
+  damaged_ = ReadFile(image_);
+  size_t table = 0;
+  for (size_t i = 48; i < 56; ++i) {
+    table = table << 8 | static_cast<unsigned char>(damaged_[i]);
+  }
+  damaged_.replace(table, 256, 256, '\0');
+  Damage();
+  ASSERT_EQ(Fsck({"--repair", "--no-undo", image_}).exit_code, 1);
+  const std::string repaired = ReadFile(image_);
+  std::minstd_rand random(1);
+  for (int i = 0; i < 30; ++i) {
+    Damage();
+    {
+      Background fsck({kFsck, "--repair", "--no-undo", image_});
+      usleep(static_cast<useconds_t>(random() % 150000));
+      fsck.Signal(SIGKILL);
+      fsck.Finish();
+    }
+    const Outcome recover = Fsck({"--recover", image_});
+    ASSERT_EQ(recover.exit_code & 8, 0) << recover.standard_output;
+    const std::string now = ReadFile(image_);
+    ASSERT_TRUE(now == damaged_ || now == repaired) << i;
+    const Outcome again = Fsck({"--repair", "--no-undo", image_});
+    ASSERT_EQ(again.exit_code & ~1, 0) << again.standard_output;
+    ASSERT_TRUE(ReadFile(image_) == repaired) << i;
+    ASSERT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+  }
+}
+
+TEST_F(RepairTest, InterruptedItLeavesNothingBehindOrAllDone) {
+  for (int delay = 0; delay < 60000; delay += 6000) {
+    Damage();
+    Background fsck({kFsck, "--repair", "--no-undo", image_});
+    usleep(static_cast<useconds_t>(delay));
+    fsck.Signal(SIGINT);
+    const int code = fsck.Finish();
+    const std::string now = ReadFile(image_);
+    // Before main() has come to say what SIGINT does, it ends the process.
+    if (code == 1) {
+      EXPECT_FALSE(now == damaged_);
+    } else {
+      EXPECT_TRUE(code == 32 || code == -1) << code;
+      EXPECT_TRUE(now == damaged_);
+    }
+    EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+  }
 }
 
 }  // namespace
