@@ -477,7 +477,7 @@ TEST_F(CutShortTest, WhatIsNoJournalIsRefused) {
 TEST_F(RepairTest, KilledAtAnyMoment) {
   ASSERT_EQ(
       RunProgram({"qemu-img", "create", "-q", "-f", "qcow2", "-o",
-                  "cluster_size=512,preallocation=metadata", image_, "32M"})
+                  "cluster_size=512,preallocation=metadata", image_, "4M"})
           .exit_code,
       0);
   // The start of the refcount table is gone, and many counts with it.
@@ -495,7 +495,7 @@ TEST_F(RepairTest, KilledAtAnyMoment) {
     Damage();
     {
       Background fsck({kFsck, "--repair", "--no-undo", image_});
-      usleep(static_cast<useconds_t>(random() % 150000));
+      usleep(static_cast<useconds_t>(random() % 50000));
       fsck.Signal(SIGKILL);
       fsck.Finish();
     }
