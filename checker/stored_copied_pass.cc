@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "checker/hole_finder.h"
 #include "engine/format/l1_entry.h"
 #include "engine/format/refcount_block.h"
 
@@ -14,6 +15,14 @@ namespace qcow2::checker {
 namespace {
 
 constexpr uint64_t kCacheBytes = 4 << 20;
+// Bytes of an L2 table read at a time, unless they lie in a hole.
+constexpr uint64_t kPieceBytes = uint64_t{64} << 10;
+// Bytes of L2 tables that are gone through again, entry by entry, because
+// another L1 entry names them: a hostile L1 table can name one table millions
+// of times. After that what was found the first time is counted again.
+constexpr uint64_t kMaxRepeatedBytes = uint64_t{64} << 20;
+// L2 tables of which it is remembered what was found.
+constexpr size_t kMaxRemembered = size_t{1} << 18;
 
 // Stored refcounts by cluster, through a small cache of refcount blocks.
 class StoredRefcounts {
@@ -72,22 +81,37 @@ class StoredCopiedPass {
   StoredCopiedPass(CheckState& state, const RefcountStructures& structures)
       : state_(state),
         geometry_(*state.model.geometry),
-        refcounts_(state, structures) {}
+        refcounts_(state, structures),
+        holes_(state.reader.file()) {}
 
   void VisitActiveTable(uint32_t l1_table);
 
  private:
+  // How many entries of an L2 table are wrong.
+  struct Tally {
+    uint32_t copied_wrong = 0;
+    uint32_t copied_missing = 0;
+  };
+
   void VisitL1Entry(uint32_t l1_table, uint64_t index, L1Entry entry);
-  void VisitL2Table(const L2Table& table);
-  void VisitL2Entry(const L2Table& table, uint64_t index, L2Entry entry);
+  // The L2 table, or what is known of it.
+  void FollowTo(const L2Table& table);
+  Tally VisitL2Table(const L2Table& table);
+  void VisitL2Entry(const L2Table& table, uint64_t index, L2Entry entry,
+                    Tally& tally);
+  void CountAgain(const L2Table& table, Problem problem, uint64_t count);
 
   CheckState& state_;
   const Geometry& geometry_;
   StoredRefcounts refcounts_;
+  HoleFinder holes_;
+  absl::flat_hash_map<uint64_t, Tally> tallies_;  // by the table's offset
+  uint64_t repeated_bytes_ = 0;
+  std::vector<std::byte> piece_;
 };
 
 void StoredCopiedPass::VisitL2Entry(const L2Table& table, uint64_t index,
-                                    L2Entry entry) {
+                                    L2Entry entry, Tally& tally) {
   const ImageModel& model = state_.model;
   const L2EntryType type = TypeOf(entry, geometry_, model.external_data_file);
   if (type != L2EntryType::kNormal && type != L2EntryType::kZeroAllocated) {
@@ -99,6 +123,7 @@ void StoredCopiedPass::VisitL2Entry(const L2Table& table, uint64_t index,
           ? std::optional<uint64_t>(1)
           : refcounts_.Get(offset >> geometry_.cluster_bits());
   if (!stored.has_value() || entry.copied() == (*stored == 1)) return;
+  ++(entry.copied() ? tally.copied_wrong : tally.copied_missing);
   Finding finding;
   finding.problem =
       entry.copied() ? Problem::kL2CopiedWrong : Problem::kL2CopiedMissing;
@@ -109,15 +134,51 @@ void StoredCopiedPass::VisitL2Entry(const L2Table& table, uint64_t index,
   state_.sink.Add(std::move(finding));
 }
 
-void StoredCopiedPass::VisitL2Table(const L2Table& table) {
-  std::vector<std::byte> bytes(geometry_.cluster_size());
-  if (table.offset_bytes < state_.model.file_size_bytes) {
-    state_.reader.Read(table.offset_bytes, bytes);
-  }
+StoredCopiedPass::Tally StoredCopiedPass::VisitL2Table(const L2Table& table) {
   const uint64_t entry_size = geometry_.l2_entry_size();
-  for (uint64_t i = 0; i < geometry_.l2_entries(); ++i) {
-    VisitL2Entry(table, i,
-                 L2Entry::Decode(bytes.data() + i * entry_size, geometry_));
+  const uint64_t table_bytes = geometry_.cluster_size();
+  Tally tally;
+  for (uint64_t done = 0; done < table_bytes; done += piece_.size()) {
+    const uint64_t offset = table.offset_bytes + done;
+    piece_.resize(std::min(kPieceBytes, table_bytes));
+    if (holes_.IsHole(offset, piece_.size())) continue;
+    state_.reader.Read(offset, piece_);
+    const uint64_t first = done / entry_size;
+    for (uint64_t at = 0; at < piece_.size(); at += entry_size) {
+      VisitL2Entry(table, first + at / entry_size,
+                   L2Entry::Decode(piece_.data() + at, geometry_), tally);
+    }
+  }
+  return tally;
+}
+
+void StoredCopiedPass::CountAgain(const L2Table& table, Problem problem,
+                                  uint64_t count) {
+  if (count == 0) return;
+  Finding finding;
+  finding.problem = problem;
+  finding.count = count;
+  finding.location = LocationOf(state_.model, table, 0);
+  finding.guest.push_back(
+      GuestRangeOf(state_.model, table, 0, geometry_.l2_entries()));
+  state_.sink.Add(std::move(finding));
+}
+
+void StoredCopiedPass::FollowTo(const L2Table& table) {
+  if (table.offset_bytes >= state_.model.file_size_bytes ||
+      holes_.IsHole(table.offset_bytes, geometry_.cluster_size())) {
+    return;
+  }
+  const auto known = tallies_.find(table.offset_bytes);
+  if (known == tallies_.end()) {
+    const Tally tally = VisitL2Table(table);
+    if (tallies_.size() < kMaxRemembered) tallies_[table.offset_bytes] = tally;
+  } else if (repeated_bytes_ < kMaxRepeatedBytes) {
+    repeated_bytes_ += geometry_.cluster_size();
+    VisitL2Table(table);
+  } else {
+    CountAgain(table, Problem::kL2CopiedWrong, known->second.copied_wrong);
+    CountAgain(table, Problem::kL2CopiedMissing, known->second.copied_missing);
   }
 }
 
@@ -148,7 +209,7 @@ void StoredCopiedPass::VisitL1Entry(uint32_t l1_table, uint64_t index,
     finding.expected = 1;
     state_.sink.Add(std::move(finding));
   }
-  VisitL2Table(table);
+  FollowTo(table);
 }
 
 void StoredCopiedPass::VisitActiveTable(uint32_t l1_table) {
