@@ -70,6 +70,7 @@ class ReferenceVisitor : public TableVisitor {
  private:
   // Scans the table, whose entries go to the map, and counts.
   void Scan(std::span<const std::byte> bytes);
+  void NoteEmpty(uint64_t index);
   void AddTableItself();
   void ReportUnreadable(const std::vector<UnreadableRange>& unreadable);
   void ReportShape(std::span<const std::byte> bytes);
@@ -256,16 +257,20 @@ void ReferenceVisitor::VisitTable(
   ReportShape(bytes);
   if (unreadable.empty() && table_->active() &&
       LeadingZeroBytes(bytes.data(), bytes.size()) == bytes.size()) {
-    empty_active_tables_.push_back(static_cast<uint32_t>(index));
+    NoteEmpty(index);
   }
+}
+
+// A thread visits tables in ascending order: those left out come last.
+void ReferenceVisitor::NoteEmpty(uint64_t index) {
+  if (empty_active_tables_.size() >= kMaxEmptyTables) return;
+  empty_active_tables_.push_back(static_cast<uint32_t>(index));
 }
 
 void ReferenceVisitor::VisitHole(uint64_t index, FindingSink& /*sink*/) {
   table_ = &tables_[index];
   AddTableItself();
-  if (report_ && table_->active()) {
-    empty_active_tables_.push_back(static_cast<uint32_t>(index));
-  }
+  if (report_ && table_->active()) NoteEmpty(index);
 }
 
 void AddRegions(const CheckState& state, ReferenceMap& map) {
