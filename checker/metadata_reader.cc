@@ -51,6 +51,9 @@ std::vector<UnreadableRange> MetadataReader::Read(
     }
     position += length;
   }
+  const uint64_t done = position - offset;
+  std::fill(buffer.begin() + static_cast<ptrdiff_t>(done), buffer.end(),
+            std::byte{0});
   return unreadable;
 }
 

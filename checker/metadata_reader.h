@@ -31,7 +31,8 @@ class MetadataReader {
 
   // Fills `buffer` from `offset`. Bytes past the end of the file, and bytes
   // that cannot be read, become zeros; the latter are returned (adjoining ones
-  // as one range, found by reading in pieces of 512 bytes). Empty: all read.
+  // as one range, found by reading in pieces of 512 bytes). Empty: all read,
+  // or the check was cancelled while looking for bad spots.
   std::vector<UnreadableRange> Read(uint64_t offset,
                                     std::span<std::byte> buffer) const;
 
