@@ -273,9 +273,23 @@ void ReferenceVisitor::VisitHole(uint64_t index, FindingSink& /*sink*/) {
   if (report_ && table_->active()) NoteEmpty(index);
 }
 
-void AddRegions(const CheckState& state, ReferenceMap& map) {
+// Where regions begin or end.
+struct RegionBoundary {
+  uint64_t cluster;
+  int64_t regions;
+  int64_t references;
+};
+
+// Regions from this many clusters on are added stretch by stretch where they
+// lie on each other: there can be 65536 L1 tables of 32 MiB each, all in the
+// same place. There can be millions of shorter ones.
+constexpr uint64_t kLongRegionClusters = 64;
+
+// Adds the short regions; returns where the long ones begin and end.
+std::vector<RegionBoundary> AddShortRegions(const CheckState& state,
+                                            ReferenceMap::Writer& writer) {
   const Geometry& geometry = *state.model.geometry;
-  ReferenceMap::Writer writer(map);
+  std::vector<RegionBoundary> boundaries;
   for (const MetadataRegion& region : state.model.regions) {
     if (region.length_bytes == 0) continue;
     const bool past_end =
@@ -284,9 +298,42 @@ void AddRegions(const CheckState& state, ReferenceMap& map) {
     // part that is there, since it is in use.
     if (past_end && state.options.qemu_compatible) continue;
     const uint64_t first = region.offset_bytes >> geometry.cluster_bits();
-    const uint64_t last = (region.offset_bytes + region.length_bytes - 1) >>
-                          geometry.cluster_bits();
-    writer.Add(first, last - first + 1, region.references, kReferenceMetadata);
+    const uint64_t end = ((region.offset_bytes + region.length_bytes - 1) >>
+                          geometry.cluster_bits()) +
+                         1;
+    if (end - first < kLongRegionClusters) {
+      writer.Add(first, end - first, region.references, kReferenceMetadata);
+      continue;
+    }
+    const auto references = static_cast<int64_t>(region.references);
+    boundaries.push_back({first, 1, references});
+    boundaries.push_back({end, -1, -references});
+  }
+  std::sort(boundaries.begin(), boundaries.end(),
+            [](const RegionBoundary& a, const RegionBoundary& b) {
+              return a.cluster < b.cluster;
+            });
+  return boundaries;
+}
+
+void AddRegions(const CheckState& state, ReferenceMap& map) {
+  ReferenceMap::Writer writer(map);
+  const std::vector<RegionBoundary> boundaries = AddShortRegions(state, writer);
+  int64_t regions = 0;
+  int64_t references = 0;
+  for (size_t i = 0; i + 1 < boundaries.size(); ++i) {
+    regions += boundaries[i].regions;
+    references += boundaries[i].references;
+    const uint64_t first = boundaries[i].cluster;
+    const uint64_t clusters = boundaries[i + 1].cluster - first;
+    if (regions == 0 || clusters == 0) continue;
+    auto weight = static_cast<uint64_t>(references);
+    if (regions > 1) {
+      // The first of several owners; the rest makes it an overlap.
+      writer.Add(first, clusters, 1, kReferenceMetadata);
+      --weight;
+    }
+    writer.Add(first, clusters, weight, kReferenceMetadata);
   }
 }
 
