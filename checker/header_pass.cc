@@ -202,7 +202,11 @@ void FindActiveL1(CheckState& state) {
     model.references_incomplete = true;
     return;
   }
-  if (length != 0 && model.ReachesPastEnd(offset, length)) {
+  // A short table that begins behind the end is none of qemu-img's concern.
+  const bool begins_past_end =
+      !state.options.qemu_compatible && offset >= model.file_size_bytes;
+  if (length != 0 &&
+      (begins_past_end || model.ReachesPastEnd(offset, length))) {
     Finding finding = HeaderFinding(Problem::kL1TablePastEnd, "l1_table_offset",
                                     offset, model.file_size_bytes);
     finding.host = RunOf(*model.geometry, offset, length);
@@ -354,7 +358,10 @@ bool RunHeaderPass(CheckState& state) {
   Header header = Header::Decode(bytes);
   if (!IsUsable(state, header)) return false;
 
+  // What was judged stays as it was, should another program change it now.
+  const std::vector<std::byte> judged = bytes;
   ReadStart(state, uint64_t{1} << header.cluster_bits, bytes);
+  std::copy(judged.begin(), judged.end(), bytes.begin());
   state.model.header = Header::Decode(bytes);
   ChooseGeometry(state);
   Summarise(state);
