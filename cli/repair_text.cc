@@ -159,14 +159,14 @@ std::string ProofText(const TransactionReport& transaction) {
   const repair::ProofResult& proof = *transaction.proof;
   if (proof.ok) {
     const uint64_t read = proof.statistics.guest_bytes_by_content;
-    return Paragraph("proof",
-                     "passed. The image as planned was checked in full, and "
-                     "the guest's data compared, in the disk and in every "
-                     "snapshot: " +
-                         (read == 0 ? "all of it is where it was"
-                                    : HumanBytes(read) +
-                                          " were read, the rest is where it "
-                                          "was"));
+    return Paragraph(
+        "proof",
+        "passed. The image as planned was checked in full, and "
+        "the guest's data compared, in the disk and in every "
+        "snapshot: " +
+            (read == 0 ? "all of it is where it was"
+                       : HumanBytes(read) + " were read, the rest is where it "
+                                            "was"));
   }
   std::string text = "\nproof: FAILED, so nothing was written\n";
   const size_t shown = std::min(proof.failures.size(), kFailuresShown);

@@ -120,7 +120,8 @@ std::pair<std::string, std::string> Explain(const Finding& finding,
 
 void AddLeft(const Finding& finding, const RepairOptions& options,
              std::vector<LeftOver>& left) {
-  auto [why, remedy] = Explain(finding, options);
+  std::pair<std::string, std::string> explained = Explain(finding, options);
+  const std::string& why = explained.first;
   const auto same =
       std::find_if(left.begin(), left.end(), [&](const LeftOver& other) {
         return other.problem == finding.problem &&
@@ -132,7 +133,7 @@ void AddLeft(const Finding& finding, const RepairOptions& options,
     return;
   }
   left.push_back({finding.problem, finding.suspect_orphan, finding.count,
-                  std::move(why), std::move(remedy)});
+                  std::move(explained.first), std::move(explained.second)});
 }
 
 }  // namespace
