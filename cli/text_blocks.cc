@@ -44,7 +44,7 @@ std::string DescribeGuestRange(const checker::GuestRange& range) {
 }
 
 std::string ShellWord(std::string_view text) {
-  const std::string printable = checker::Printable(text);
+  std::string printable = checker::Printable(text);
   if (!printable.empty() && printable[0] != '-' &&
       std::all_of(printable.begin(), printable.end(), IsPlain)) {
     return printable;
