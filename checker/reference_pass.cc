@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "checker/l2_entry_judge.h"
@@ -62,7 +63,8 @@ class ReferenceVisitor : public TableVisitor {
     uint64_t first_cluster = 0;
     uint64_t clusters = 0;  // 0: refers to none
     uint32_t flags = 0;
-    uint64_t allocated_offset = 0;  // of the whole cluster it maps; 0: none
+    // Of the whole cluster it maps, if any; in a data file it may be 0.
+    std::optional<uint64_t> allocated_offset;
   };
   // Judges the entry.
   OddEntry OnOdd(uint64_t index, L2Entry entry);
@@ -159,7 +161,7 @@ class TableScan {
   }
   void OnOdd(uint64_t index, L2Entry entry) {
     const ReferenceVisitor::OddEntry odd = visitor_.OnOdd(index, entry);
-    if (odd.allocated_offset != 0) CountAllocated(odd.allocated_offset, 1);
+    if (odd.allocated_offset) CountAllocated(*odd.allocated_offset, 1);
     if (odd.clusters == 0) return;
     writer_.Add(odd.first_cluster, odd.clusters, weight_, odd.flags);
   }
