@@ -17,7 +17,7 @@ namespace {
 
 // Findings kept of each kind of problem while planning; more of a kind take
 // more rounds.
-constexpr uint64_t kMaxPerProblem = 4096;
+constexpr uint64_t kMaxPerProblem = 1024;
 // A step that still changes something after so many rounds is not getting
 // anywhere: what is left stays as it is.
 constexpr int kMaxRoundsOfStep = 64;

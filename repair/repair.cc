@@ -23,6 +23,9 @@ namespace {
 using checker::CheckReport;
 using checker::Problem;
 
+// Of changes planned but not yet in the journal.
+constexpr uint64_t kViewMemoryBytes = uint64_t{8} << 20;
+
 // The report of an image nothing is known of.
 CheckReport NotChecked(const std::string& path, const absl::Status& why) {
   CheckReport report;
@@ -147,8 +150,16 @@ Conclusion Repair::Carry(OverlayFile& view) {
 }
 
 absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
-  ASSIGN_OR_RETURN(const std::unique_ptr<OverlayFile> view,
-                   OverlayFile::Create(target_.image()));
+  // Without a scratch file (a folder that cannot be written, for a dry run)
+  // the whole plan stays in memory.
+  const absl::StatusOr<std::unique_ptr<File>> scratch =
+      target_.place().directory.CreateScratch();
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<OverlayFile> view,
+      scratch.ok() ? OverlayFile::Create(
+                         target_.image(),
+                         {.scratch = **scratch, .memory_max = kViewMemoryBytes})
+                   : OverlayFile::Create(target_.image()));
   ASSIGN_OR_RETURN(planned_,
                    PlanRepair(target_.image(), path_, *view, options_));
   return Carry(*view);
