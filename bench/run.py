@@ -21,6 +21,8 @@ SMALL_RUNS = 50
 # takes when it is free to grow.
 MEMORY_LIMITS = {"prealloc-8t": "256K", "random-64g": "512K",
                  "leaks-1t": "4M", "random-256g": "1M"}
+# Image, what is repaired, and how many times faster that has to be.
+REPAIRS = {"leaks-1t": ("leaks", 20), "zeroed-1t": ("all", 10)}
 
 
 class Bench:
@@ -130,6 +132,42 @@ def measure_small(bench, image):
     return summary(samples)
 
 
+def measure_repair(bench, image, mode):
+    """Repairs of fresh copies; journal, proof and fsyncs are part of it."""
+    copy = os.path.join(bench.options.images, "copy-to-repair.qcow2")
+    commands = {
+        "fsck": ([bench.options.fsck, "--repair=" + mode, copy], 1),
+        "qemu_img": (["qemu-img", "check", "-r", mode, copy], 0),
+    }
+
+    def copy_image(_):
+        for path in (copy, copy + ".fsck-undo"):
+            if os.path.exists(path):
+                os.unlink(path)
+        images.copy_sparse(bench.path(image), copy)
+        os.sync()
+        # Brings the tables into the cache.
+        bench.measure([bench.options.read_loop, copy], 0)
+
+    try:
+        return interleave(bench, image, commands, copy_image)
+    finally:
+        for path in (copy, copy + ".fsck-undo"):
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+def run_repairs(bench, chosen, results):
+    print(tables.repair_header(), flush=True)
+    for image in chosen:
+        if image.name not in REPAIRS:
+            continue
+        mode, target = REPAIRS[image.name]
+        row = measure_repair(bench, image, mode)
+        results["repair"][image.name] = row
+        print(tables.repair_row(image, mode, target, row), flush=True)
+
+
 def run_warm(bench, chosen, results):
     print(tables.warm_header(), flush=True)
     for image in chosen:
@@ -176,6 +214,8 @@ def parse_options(arguments):
     parser.add_argument("--cold", choices=["image", "system"],
                         help="drop the image's, or as root the system's, page "
                         "cache before every run")
+    parser.add_argument("--repair", action="store_true",
+                        help="measure repairs of copies instead of checks")
     parser.add_argument("--json", metavar="FILE", help="write all figures there")
     parser.add_argument("--fsck", default=os.path.join(built, "cli/qcow2-fsck"))
     parser.add_argument("--read-loop",
@@ -191,8 +231,10 @@ def main(arguments):
     names = [name for name in options.only.split(",") if name]
     chosen = [image for image in images.benchmark_images()
               if not names or image.name in names]
-    results = {"warm": {}, "cold": {}, "memory_limit": {}}
-    if options.cold:
+    results = {"warm": {}, "cold": {}, "memory_limit": {}, "repair": {}}
+    if options.repair:
+        run_repairs(bench, chosen, results)
+    elif options.cold:
         run_cold(bench, chosen, results)
     else:
         run_warm(bench, chosen, results)

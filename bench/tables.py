@@ -66,6 +66,30 @@ def warm_row(image, result):
                 against[3], ", ".join(missed(image, result)) or "none"])
 
 
+def repair_header():
+    return header(["image", "repair", "qemu-img s", "MiB", "qcow2-fsck s",
+                   "MiB", "times faster", "target", "missed"])
+
+
+def repair_missed(target, result):
+    fsck, qemu_img = result["fsck"], result["qemu_img"]
+    names = []
+    if qemu_img["wall"] < fsck["wall"] * target:
+        names.append("speed")
+    if fsck["peak_kib"] > qemu_img["peak_kib"]:
+        names.append("memory")
+    return names
+
+
+def repair_row(image, mode, target, result):
+    fsck, qemu_img = result["fsck"], result["qemu_img"]
+    return row([image.title, mode, seconds(qemu_img["wall"]),
+                mib(qemu_img["peak_kib"]), seconds(fsck["wall"]),
+                mib(fsck["peak_kib"]),
+                "%.1f×" % (qemu_img["wall"] / fsck["wall"]), "%d×" % target,
+                ", ".join(repair_missed(target, result)) or "none"])
+
+
 def memory_limit_header():
     return header(["image", "`--memory-limit`", "s", "MiB", "without: s",
                    "MiB", "missed"])

@@ -13,6 +13,10 @@ def figures(wall, peak_kib):
     return {"wall": wall, "peak_kib": peak_kib}
 
 
+def repair_missed(fsck, qemu_img):
+    return tables.repair_missed(20, {"fsck": fsck, "qemu_img": qemu_img})
+
+
 def missed(fsck, loop=figures(1.0, 3000), qemu_img=figures(40.0, 40960)):
     return tables.missed(
         IMAGE, {"fsck": fsck, "loop": loop, "qemu_img": qemu_img})
@@ -42,6 +46,18 @@ class MissedTest(unittest.TestCase):
     def test_without_qemu_img_only_the_loop_counts(self):
         self.assertEqual(missed(figures(2.9, 99999), qemu_img=None), [])
         self.assertEqual(missed(figures(3.1, 99999), qemu_img=None), ["loop"])
+
+
+class RepairMissedTest(unittest.TestCase):
+
+    def test_nothing_is_missed_at_the_limits(self):
+        self.assertEqual(repair_missed(figures(2.0, 40960),
+                                       figures(40.0, 40960)), [])
+
+    def test_slower_and_larger(self):
+        self.assertEqual(repair_missed(figures(2.01, 40961),
+                                       figures(40.0, 40960)),
+                         ["speed", "memory"])
 
 
 class ColdRowTest(unittest.TestCase):
