@@ -12,7 +12,6 @@ namespace qcow2::hostile {
 namespace {
 
 constexpr uint64_t kL1EntriesMax = kMaxL1Bytes / 8;
-constexpr uint64_t kRefcountTableWordsMax = kMaxRefcountTableBytes / 8;
 
 // Bit 62 of an L2 entry.
 constexpr uint64_t kCompressedFlag = uint64_t{1} << 62;
