@@ -279,6 +279,8 @@ void MappingProof::Judge(const TablePair& pair, uint64_t index,
       range.length = std::min(range.length, disk_size - range.offset);
     }
     range = named_.FirstUnnamed(pair.before->snapshot_name, range);
+    // A plan that mended the snapshot's name speaks of it by the new one.
+    range = named_.FirstUnnamed(pair.after->snapshot_name, range);
     if (range.length == 0) continue;
     log_.FailGuest(
         {range.offset, range.length, pair.before->snapshot_name, vm_state},

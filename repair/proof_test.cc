@@ -382,6 +382,8 @@ TEST(ProofTest, ASnapshotWhoseNameIsMendedIsTheSame) {
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.WriteBe64(proposal.OffsetOf(9), proposal.OffsetOf(kData));
   EXPECT_NE(proposal.GuestFailures(), "");
+  proposal.NameLost(0, 4096, "x");
+  EXPECT_EQ(proposal.GuestFailures(), "");
 }
 
 // The word for compressed data at `offset` and one sector more.

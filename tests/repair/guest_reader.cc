@@ -10,19 +10,22 @@
 #include "engine/format/geometry.h"
 #include "engine/format/header.h"
 #include "engine/format/snapshot_table.h"
+#include "engine/storage/memory_file.h"
 
 namespace qcow2 {
 namespace {
 
 using State = GuestUnit::State;
 
+constexpr uint64_t kMaxClusterBytes = uint64_t{1} << kMaxClusterBits;
 constexpr uint64_t kOffsetBits = 0x00fffffffffffe00;
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> image, std::span<const std::byte> data_file,
+  Reader(const File& image, std::span<const std::byte> data_file,
          const Header& header, const Geometry& geometry)
       : image_(image),
+        image_size_(image.Size().value_or(0)),
         data_file_(data_file),
         header_(header),
         geometry_(geometry) {}
@@ -30,6 +33,12 @@ class Reader {
   void ReadDisk(uint64_t l1_offset, uint64_t l1_entries, GuestDisk& disk);
 
  private:
+  static std::vector<std::byte> Slice(const File& file, uint64_t offset,
+                                      uint64_t length) {
+    std::vector<std::byte> bytes(length);
+    (void)ReadZeroFilled(file, offset, bytes);
+    return bytes;
+  }
   static std::vector<std::byte> Slice(std::span<const std::byte> file,
                                       uint64_t offset, uint64_t length);
   uint64_t Word(uint64_t offset) const {
@@ -41,7 +50,8 @@ class Reader {
   GuestUnit Compressed(uint64_t entry);
   GuestUnit HostData(uint64_t offset, uint64_t subcluster) const;
 
-  std::span<const std::byte> image_;
+  const File& image_;
+  const uint64_t image_size_;
   std::span<const std::byte> data_file_;
   const Header& header_;
   const Geometry& geometry_;
@@ -61,9 +71,10 @@ std::vector<std::byte> Reader::Slice(std::span<const std::byte> file,
 
 GuestUnit Reader::HostData(uint64_t offset, uint64_t subcluster) const {
   const uint64_t unit = geometry_.subcluster_size();
-  return {State::kData,
-          Slice(header_.has_external_data_file() ? data_file_ : image_,
-                offset + subcluster * unit, unit)};
+  const uint64_t at = offset + subcluster * unit;
+  return {State::kData, header_.has_external_data_file()
+                            ? Slice(data_file_, at, unit)
+                            : Slice(image_, at, unit)};
 }
 
 GuestUnit Reader::Compressed(uint64_t entry) {
@@ -131,8 +142,9 @@ void Reader::ReadDisk(uint64_t l1_offset, uint64_t l1_entries,
   disk.unit_bytes = geometry_.subcluster_size();
   disk.window_bytes = geometry_.l2_coverage();
   disk.has_backing = header_.backing_file_offset.value() != 0;
+  std::vector<std::byte> entries;
   for (uint64_t i = 0; i < l1_entries; ++i) {
-    if (l1_offset + i * 8 >= image_.size()) break;
+    if (l1_offset + i * 8 >= image_size_) break;
     const uint64_t table = Word(l1_offset + i * 8) & kOffsetBits;
     if (table == 0) continue;
     const uint64_t first = i * geometry_.l2_entries();
@@ -145,9 +157,11 @@ void Reader::ReadDisk(uint64_t l1_offset, uint64_t l1_entries,
         continue;
       }
       const uint64_t at = table + j * geometry_.l2_entry_size();
-      if (at >= image_.size()) break;
-      const uint64_t entry = Word(at);
-      const uint64_t bitmap = geometry_.extended_l2() ? Word(at + 8) : 0;
+      if (at >= image_size_) break;
+      if (j == 0) entries = Slice(image_, table, geometry_.cluster_size());
+      const std::byte* raw = entries.data() + j * geometry_.l2_entry_size();
+      const uint64_t entry = LoadBe64(raw);
+      const uint64_t bitmap = geometry_.extended_l2() ? LoadBe64(raw + 8) : 0;
       if ((entry | bitmap) != 0) ReadCluster(entry, bitmap, first + j, disk);
     }
   }
@@ -246,10 +260,13 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
 
 }  // namespace
 
-std::vector<GuestDisk> ReadGuestDisks(std::span<const std::byte> image,
+std::vector<GuestDisk> ReadGuestDisks(const File& image,
                                       std::span<const std::byte> data_file) {
   std::vector<GuestDisk> disks;
-  const Header header = Header::Decode(image);
+  const uint64_t size = image.Size().value_or(0);
+  std::vector<std::byte> bytes(std::min(size, kMaxClusterBytes));
+  (void)ReadZeroFilled(image, 0, bytes);
+  const Header header = Header::Decode(bytes);
   const auto geometry =
       Geometry::Create(header.cluster_bits, std::min(header.refcount_order, 6u),
                        header.has_extended_l2());
@@ -263,10 +280,11 @@ std::vector<GuestDisk> ReadGuestDisks(std::span<const std::byte> image,
   reader.ReadDisk(header.l1_table_offset.value(), header.l1_size, active);
   disks.push_back(std::move(active));
   const uint64_t table = header.snapshots_offset.value();
-  if (header.nb_snapshots == 0 || table >= image.size()) return disks;
+  if (header.nb_snapshots == 0 || table >= size) return disks;
+  bytes.resize(std::min(size - table, kMaxSnapshotTableBytes));
+  (void)ReadZeroFilled(image, table, bytes);
   for (const LocatedSnapshot& located : DecodeSnapshotTable(
-           image.subspan(table),
-           std::min<uint64_t>(header.nb_snapshots, kMaxSnapshots))) {
+           bytes, std::min<uint64_t>(header.nb_snapshots, kMaxSnapshots))) {
     const SnapshotEntry& entry = located.entry;
     GuestDisk disk;
     disk.id = entry.id;
@@ -279,6 +297,11 @@ std::vector<GuestDisk> ReadGuestDisks(std::span<const std::byte> image,
     disks.push_back(std::move(disk));
   }
   return disks;
+}
+
+std::vector<GuestDisk> ReadGuestDisks(const std::vector<std::byte>& image,
+                                      std::span<const std::byte> data_file) {
+  return ReadGuestDisks(MemoryFile(image), data_file);
 }
 
 std::vector<WrongRange> CompareDisks(const std::vector<GuestDisk>& expected,

@@ -1,4 +1,4 @@
-// Reads all guest bytes of an image in memory, disk and snapshots, cluster by
+// Reads all guest bytes of an image, disk and snapshots, cluster by
 // cluster, the way QEMU would: what tests hold a repair against.
 //
 // For tests only. Written apart from repair/, slow and simple; where qemu-img
@@ -13,6 +13,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "engine/storage/file.h"
 
 namespace qcow2 {
 
@@ -43,7 +45,9 @@ struct GuestDisk {
 
 // All disks of an image, the active one first. Empty if its header cannot be
 // used. `data_file`: the external data file's bytes, if there is one.
-std::vector<GuestDisk> ReadGuestDisks(std::span<const std::byte> image,
+std::vector<GuestDisk> ReadGuestDisks(const File& image,
+                                      std::span<const std::byte> data_file);
+std::vector<GuestDisk> ReadGuestDisks(const std::vector<std::byte>& image,
                                       std::span<const std::byte> data_file);
 
 // A guest range that reads otherwise than it should.

@@ -210,7 +210,7 @@ TEST_P(RandomRepairTest, LeavesImagesAtLeastAsGoodAsQemuImg) {
     ExpectCleanToQemu(patient, ours);
     Compare(ours, RepairByQemu(patient));
     if (only != 0) PrintPlan(ours.plan);
-    if (HasFailure()) break;
+    std::fflush(stdout);
   }
   std::printf(
       "%s: %lu images, clean: %lu by us, %lu by qemu-img; wrong bytes: "

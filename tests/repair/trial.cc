@@ -8,6 +8,7 @@
 #include "checker/problems.h"
 #include "engine/storage/memory_file.h"
 #include "engine/storage/overlay_file.h"
+#include "engine/storage/posix_file.h"
 #include "repair/planner.h"
 #include "tests/differential/qemu_img.h"
 
@@ -16,15 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void Judge(const Patient& patient, Outcome& outcome) {
-  const MemoryFile file(outcome.image);
+void Judge(const Patient& patient, const File& file, Outcome& outcome) {
   checker::CheckOptions options = patient.check;
   options.jobs = 1;
   outcome.report = checker::CheckImage(file, patient.path, options);
   std::vector<GuestDisk> disks;
   // Nothing can be read of an image that QEMU does not open.
   if (!outcome.report.qemu.refused) {
-    disks = ReadGuestDisks(outcome.image, patient.data_file);
+    disks = ReadGuestDisks(file, patient.data_file);
   }
   outcome.wrong =
       CompareDisks(ReadGuestDisks(patient.original, patient.data_file), disks);
@@ -78,7 +78,7 @@ OurOutcome RepairByUs(const Patient& patient, repair::Mode mode) {
       }
     }
   }
-  Judge(patient, outcome);
+  Judge(patient, MemoryFile(outcome.image), outcome);
   return outcome;
 }
 
@@ -106,16 +106,21 @@ Outcome RepairByQemu(const Patient& patient) {
       "ulimit -n 128; timeout 20 qemu-img check -q -f qcow2 -r all '" + path +
           "' 2>/dev/null",
       &output);
-  outcome.image = ReadBytes(path);
+  // The file may be very long now, and sparse.
+  const auto file = PosixFile::Open(path);
+  if (file.ok()) {
+    Judge(patient, **file, outcome);
+  } else {
+    outcome.error = std::string(file.status().message());
+  }
   fs::remove(path);
-  Judge(patient, outcome);
   return outcome;
 }
 
 Outcome LeaveAlone(const Patient& patient) {
   Outcome outcome;
   outcome.image = patient.image;
-  Judge(patient, outcome);
+  Judge(patient, MemoryFile(outcome.image), outcome);
   return outcome;
 }
 

@@ -37,6 +37,7 @@ struct Patient {
 struct Outcome {
   // Why there is none; empty if the repair came to its end.
   std::string error;
+  // Empty with qemu-img, which may make it longer than memory.
   Bytes image;
   // Of our check.
   checker::CheckReport report;
