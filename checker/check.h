@@ -64,6 +64,11 @@ struct CheckOptions {
   OpenOtherFile open_other_file;
   // When set, filled with what the check learnt of the image's structure.
   Graph* graph = nullptr;
+
+  // Findings of each kind of problem that are kept; 0: no limit.
+  uint64_t MaxPerProblem() const {
+    return max_per_problem != 0 ? max_per_problem : max_problems;
+  }
 };
 
 // Checks `file`, called `path` in the report. Never fails: what cannot be

@@ -19,8 +19,7 @@ struct CheckState {
   CheckState(const File& file, const CheckOptions& check_options)
       : options(check_options),
         reader(file, check_options),
-        sink(check_options.max_per_problem != 0 ? check_options.max_per_problem
-                                                : check_options.max_problems) {}
+        sink(check_options.MaxPerProblem()) {}
 
   const CheckOptions& options;
   MetadataReader reader;

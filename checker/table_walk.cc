@@ -107,7 +107,7 @@ void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
 
 void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                       std::vector<std::byte>& buffer) {
-  auto sink = std::make_unique<FindingSink>(state_.options.max_problems);
+  auto sink = std::make_unique<FindingSink>(state_.options.MaxPerProblem());
   uint64_t first = batch * batch_tables_;
   const uint64_t end = std::min(first + batch_tables_, walk_.tables);
   while (first < end && !state_.reader.Cancelled()) {

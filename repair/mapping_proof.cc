@@ -146,8 +146,6 @@ class MappingProof {
              const Differences& differences);
   void CountBytes();
 
-  const File& image_;
-  const OverlayFile& view_;
   const checker::Graph& before_;
   const checker::Graph& after_;
   const PlannedRepair& planned_;
@@ -171,9 +169,7 @@ class MappingProof {
 MappingProof::MappingProof(const File& image, const OverlayFile& view,
                            const PlannedRepair& planned,
                            const ChangedClusters& changed, ProofLog& log)
-    : image_(image),
-      view_(view),
-      before_(planned.graph_before),
+    : before_(planned.graph_before),
       after_(planned.graph_after),
       planned_(planned),
       changed_(changed),
