@@ -1,6 +1,7 @@
 #include "repair/orphan_clusters.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "checker/l2_shape.h"
 #include "checker/l2_tables.h"
@@ -35,7 +36,25 @@ OrphanClusters::OrphanClusters(const checker::Graph& graph,
       stored_(graph, view),
       any_(!graph.model.refcounts_unknown &&
            // An entry that names an orphan of its own hides it from the counts.
-           (AnyCountIsTooHigh(report) || report.problems_omitted > 0)) {}
+           (AnyCountIsTooHigh(report) || report.problems_omitted > 0)) {
+  if (any_ && IsCutOff(report)) any_ = false;
+}
+
+// Whether something names a place past the end of the file that is counted, so
+// that the name is right and the file was longer once.
+bool OrphanClusters::IsCutOff(const checker::CheckReport& report) {
+  constexpr Problem kPastEnd[] = {
+      Problem::kL1EntryPastEnd, Problem::kL2EntryPastEnd,
+      Problem::kCompressedPastEnd, Problem::kRefcountBlockPastEnd};
+  const uint32_t bits = graph_.model.geometry->cluster_bits();
+  return std::any_of(
+      report.problems.begin(), report.problems.end(),
+      [&](const Finding& finding) {
+        return std::find(std::begin(kPastEnd), std::end(kPastEnd),
+                         finding.problem) != std::end(kPastEnd) &&
+               stored_.At(finding.actual.value_or(0) >> bits).value_or(0) > 0;
+      });
+}
 
 uint64_t OrphanClusters::Excess(uint64_t cluster, uint64_t own_references) {
   if (cluster == 0 || cluster >= graph_.model.FileClusters()) return 0;

@@ -26,7 +26,8 @@ class OrphanClusters {
   OrphanClusters(const checker::Graph& graph,
                  const checker::CheckReport& report, const File& view);
 
-  // Whether there can be any at all.
+  // Whether there can be any at all. Not in a file that was cut off: there
+  // counts are too high because tables are gone, not because a bit is wrong.
   bool any() const { return any_; }
 
   // How often the cluster is counted beyond the references to it, those `own`
@@ -45,6 +46,7 @@ class OrphanClusters {
   bool IsOrphanL2Table(uint64_t offset);
 
  private:
+  bool IsCutOff(const checker::CheckReport& report);
   bool IsShapedLikeOrphanTable(uint64_t cluster);
   bool IsTableInUse(uint64_t offset) const;
 
