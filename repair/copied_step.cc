@@ -52,6 +52,7 @@ class CopiedMender {
   absl::StatusOr<bool> Run();
 
  private:
+  bool SharesClusters(uint64_t offset, uint64_t bytes) const;
   absl::Status MendL1(const L1Table& table);
   absl::Status MendL2(const L2Table& table);
   // Whether an entry that names the whole cluster at `offset` should have
@@ -159,12 +160,33 @@ absl::Status CopiedMender::MendL2(const L2Table& table) {
                               std::span(bytes).subspan(begin, end - begin));
 }
 
+// What is written to a table that still shares its clusters is written to the
+// other owner as well.
+bool CopiedMender::SharesClusters(uint64_t offset, uint64_t bytes) const {
+  bool shares = false;
+  const uint64_t first = offset >> geometry_.cluster_bits();
+  context_.graph.map->ForEachRun(
+      first, first + geometry_.ClustersFor(bytes),
+      [&](uint64_t, uint64_t, const checker::ReferenceCell& cell) {
+        shares |= (cell.flags & checker::kReferenceOverlap) != 0;
+      });
+  return shares;
+}
+
 absl::StatusOr<bool> CopiedMender::Run() {
   for (const L1Table& table : model_.l1_tables) {
-    if (table.active) RETURN_IF_ERROR(MendL1(table));
+    if (!table.active ||
+        SharesClusters(table.offset_bytes, table.entries * kL1EntrySize)) {
+      continue;
+    }
+    RETURN_IF_ERROR(MendL1(table));
   }
   for (const L2Table& table : context_.graph.l2_tables) {
-    if (table.active()) RETURN_IF_ERROR(MendL2(table));
+    if (!table.active() ||
+        SharesClusters(table.offset_bytes, geometry_.cluster_size())) {
+      continue;
+    }
+    RETURN_IF_ERROR(MendL2(table));
   }
   return changed_;
 }

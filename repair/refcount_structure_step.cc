@@ -26,6 +26,9 @@ using checker::Problem;
 using checker::RefcountBlock;
 using checker::RepairAction;
 
+// Where a damaged table claims everything there is, a new block meets it again
+// wherever it is placed.
+constexpr int64_t kMaxPlacements = 4;
 constexpr uint64_t kMaxTableEntries =
     kMaxRefcountTableBytes / kRefcountTableEntrySize;
 
@@ -59,7 +62,7 @@ class StructureMender {
   // Finds out whether the table can stay where it is, and why not.
   void JudgeTable();
   void JudgeBlocks();
-  bool PlacedBefore(const RefcountBlock& block) const;
+  bool PlacedInVain(const RefcountBlock& block) const;
   void JudgeBlock(const RefcountBlock& block, StoredRefcounts& stored);
   void FindWantedBlocks();
   // Gives every wanted block that has no sound one a place, and the table if
@@ -125,12 +128,18 @@ void StructureMender::JudgeTable() {
       });
 }
 
-// Whether the block was placed in an earlier round, rather than named by an
-// entry that happens to name what was placed there.
-bool StructureMender::PlacedBefore(const RefcountBlock& block) const {
+// Whether the block was placed in an earlier round, and places for it were
+// taken by something else so often that there seems to be no better one.
+bool StructureMender::PlacedInVain(const RefcountBlock& block) const {
   const auto found = context_.placed_blocks.find(block.offset_bytes);
-  return found != context_.placed_blocks.end() &&
-         found->second == block.table_index;
+  if (found == context_.placed_blocks.end() ||
+      found->second != block.table_index) {
+    return false;
+  }
+  const auto tries = std::count_if(
+      context_.placed_blocks.begin(), context_.placed_blocks.end(),
+      [&](const auto& placed) { return placed.second == block.table_index; });
+  return tries >= kMaxPlacements;
 }
 
 void StructureMender::JudgeBlock(const RefcountBlock& block,
@@ -140,13 +149,14 @@ void StructureMender::JudgeBlock(const RefcountBlock& block,
   if (!block.readable) {
     damaged_[index] = block.past_end ? Problem::kRefcountBlockPastEnd
                                      : Problem::kRefcountBlockUnaligned;
-  } else if (PlacedBefore(block)) {
-    // There is no better place: something claims all of them.
-    sound_[index] = block.offset_bytes;
   } else if (block.duplicate) {
     damaged_[index] = Problem::kRefcountBlockDuplicate;
   } else if (context_.graph.map->At(cluster).count > 1) {
-    damaged_[index] = Problem::kRefcountBlockShared;
+    if (PlacedInVain(block)) {
+      sound_[index] = block.offset_bytes;
+    } else {
+      damaged_[index] = Problem::kRefcountBlockShared;
+    }
   } else {
     const uint64_t base = index * geometry_.refcount_block_entries();
     const std::span<const std::byte> bytes = stored.BlockOf(base);
