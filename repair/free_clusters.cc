@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "engine/format/l1_entry.h"
 #include "engine/format/refcount_block.h"
 #include "engine/status_macros.h"
 
@@ -14,10 +16,25 @@ namespace {
 // So many free runs are kept; a plan needs few.
 constexpr size_t kMaxRuns = 4096;
 
-bool ReachesPast(const checker::MetadataRegion& region, uint64_t end) {
-  if (region.length_bytes == 0) return false;
-  return region.length_bytes > end ||
-         region.offset_bytes > end - region.length_bytes;
+bool ReachesPast(uint64_t offset, uint64_t length, uint64_t end) {
+  return length > 0 && (length > end || offset > end - length);
+}
+
+// The offset of a table that claims to go on behind `end` (bytes), if any.
+std::optional<uint64_t> TablePast(const checker::ImageModel& model,
+                                  uint64_t end) {
+  for (const checker::MetadataRegion& region : model.regions) {
+    if (ReachesPast(region.offset_bytes, region.length_bytes, end)) {
+      return region.offset_bytes;
+    }
+  }
+  // The region of an L1 table may end with the file.
+  for (const checker::L1Table& table : model.l1_tables) {
+    if (ReachesPast(table.offset_bytes, table.entries * kL1EntrySize, end)) {
+      return table.offset_bytes;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -86,14 +103,13 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
         geometry.cluster_size(), " bytes, and it cannot become longer"));
   }
   // New clusters would be part of a table that claims to go on there.
-  for (const checker::MetadataRegion& region : graph.model.regions) {
-    if (ReachesPast(region, geometry.ClustersFor(size)
-                                << geometry.cluster_bits())) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          view.name(), ": no room for ", clusters,
-          " new clusters: the metadata at 0x", absl::Hex(region.offset_bytes),
-          " claims to reach past the end of the file"));
-    }
+  const std::optional<uint64_t> table = TablePast(
+      graph.model, geometry.ClustersFor(size) << geometry.cluster_bits());
+  if (table) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(view.name(), ": no room for ", clusters,
+                     " new clusters: the metadata at 0x", absl::Hex(*table),
+                     " claims to reach past the end of the file"));
   }
   const uint64_t offset = geometry.ClustersFor(size) << geometry.cluster_bits();
   const uint64_t end = offset + (clusters << geometry.cluster_bits());
