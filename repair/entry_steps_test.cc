@@ -510,6 +510,16 @@ TEST(EntryStepsTest, EntriesOfAnExternalDataFileAreLeft) {
   EXPECT_EQ(Changes(planned), Texts{});
 }
 
+// The bit that says so was lost, the name was not.
+TEST(EntryStepsTest, PlacesThatMayBeInADataFileAreLeft) {
+  TestImage image;
+  image.AddExtension(kExtensionDataFile, checker::BytesOf("data"));
+  SetL2(image, 1, PastEnd(image));
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L2At(image, planned, 1), PastEnd(image));
+  EXPECT_EQ(EditOf(planned, Problem::kL2EntryPastEnd), nullptr);
+}
+
 TEST(EntryStepsTest, TablesWithABadSpotAreLeft) {
   TestImage image;
   SetL2(image, 1, PastEnd(image));

@@ -48,7 +48,11 @@ L2EntryMender::Diagnosis L2EntryMender::Diagnose(L2Entry entry) const {
   diagnosis.issues = L2EntryIssues(entry, geometry_, model_.header.version,
                                    model_.external_data_file);
   diagnosis.type = TypeOf(entry, geometry_, model_.external_data_file);
-  if (model_.external_data_file) return diagnosis;
+  // Where a data file is named, its feature bit may be what is damaged: places
+  // past the end of this file may be places in that one.
+  if (model_.external_data_file || model_.data_file_name.has_value()) {
+    return diagnosis;
+  }
   if (entry.is_compressed()) {
     const CompressedDescriptor data = entry.compressed(geometry_);
     diagnosis.past_end =
