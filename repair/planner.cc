@@ -120,6 +120,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
   RepairContext context{image_,         view_,          options_,
                         survey.report,  survey.graph,   former_regions_,
                         free_clusters_, placed_blocks_, result_.plan};
+  ASSIGN_OR_RETURN(const uint64_t size, view_.Size());
   absl::StatusOr<bool> changed = step.run(context);
   if (!changed.ok() && free_clusters_.TakeRanOut()) {
     // What there is no room for stays damaged; the rest can still be mended.
@@ -128,6 +129,8 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
     *done = true;
   }
   RETURN_IF_ERROR(changed.status());
+  // A step may have made room before it found that it was not enough.
+  if (!*changed) RETURN_IF_ERROR(view_.Truncate(size));
   if (*changed) {
     RememberRegions(survey.graph.model);
     Survey next = TakeSurvey(view_, path_, options_);
