@@ -20,8 +20,8 @@ enum class TableShape {
   kOtherData,
 };
 
-// What the bytes look like, an L2 table or the first part of one; `entries`, if not null, gets the number of L2
-// entries in order.
+// What the bytes look like, an L2 table or the first part of one; `entries`, if
+// not null, gets the number of L2 entries in order.
 TableShape ShapeOf(std::span<const std::byte> table, const Geometry& geometry,
                    const L2ScanRules& rules, uint64_t* entries);
 
