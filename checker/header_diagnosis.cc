@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "checker/pass_findings.h"
+#include "checker/printable.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/entry_flags.h"
 #include "engine/format/refcount_block.h"
@@ -122,15 +123,6 @@ struct SurvivingTables {
 };
 
 constexpr std::string_view kDigits = "0123456789abcdef";
-
-std::string Hex(uint64_t value) {
-  std::string text;
-  do {
-    text.insert(text.begin(), kDigits[value % 16]);
-    value /= 16;
-  } while (value != 0);
-  return "0x" + text;
-}
 
 class TableSearch {
  public:

@@ -1,7 +1,5 @@
 // Findings in words: the place, and the row's message with its blanks filled.
 // Every text that comes from the image is made printable.
-#include <cinttypes>
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -14,12 +12,6 @@ namespace {
 // How a run of entries or clusters is put: as the run ("entries 12-19"), or as
 // its first one, for sentences whose verb is in the singular.
 enum class Form { kRun, kFirst };
-
-std::string Hex(uint64_t value) {
-  char text[24];
-  std::snprintf(text, sizeof text, "0x%" PRIx64, value);
-  return text;
-}
 
 std::string Number(const std::optional<uint64_t>& value, bool hexadecimal) {
   if (!value) return "an unknown value";

@@ -1,7 +1,9 @@
 #include "checker/printable.h"
 
+#include <cinttypes>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 
 namespace qcow2::checker {
 namespace {
@@ -73,6 +75,12 @@ std::string Printable(std::string_view text) {
     text.remove_prefix(length);
   }
   return out;
+}
+
+std::string Hex(uint64_t value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "0x%" PRIx64, value);
+  return text;
 }
 
 }  // namespace qcow2::checker

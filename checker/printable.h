@@ -5,6 +5,7 @@
 #ifndef CHECKER_PRINTABLE_H_
 #define CHECKER_PRINTABLE_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,9 @@ namespace qcow2::checker {
 // "\xNN" for each of its bytes. Backslashes stay as they are, so that applying
 // it twice changes nothing.
 std::string Printable(std::string_view text);
+
+// `value` as people read offsets and words of tables: "0x1f0000".
+std::string Hex(uint64_t value);
 
 }  // namespace qcow2::checker
 

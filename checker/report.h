@@ -5,9 +5,11 @@
 #ifndef CHECKER_REPORT_H_
 #define CHECKER_REPORT_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -106,6 +108,11 @@ struct CheckReport {
   uint64_t OccurrencesOf(Problem problem) const {
     const size_t index = static_cast<size_t>(problem);
     return index < occurrences.size() ? occurrences[index] : 0;
+  }
+  bool Found(Problem problem) const { return OccurrencesOf(problem) > 0; }
+  bool FoundAny(std::span<const Problem> any_of) const {
+    return std::any_of(any_of.begin(), any_of.end(),
+                       [this](Problem problem) { return Found(problem); });
   }
 };
 

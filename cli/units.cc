@@ -53,12 +53,6 @@ std::string Counted(uint64_t count, std::string_view singular,
   return text.append(" ").append(count == 1 ? singular : plural);
 }
 
-std::string Hex(uint64_t value) {
-  char text[24];
-  std::snprintf(text, sizeof text, "0x%" PRIx64, value);
-  return text;
-}
-
 std::string HumanSeconds(double seconds) {
   char text[48];
   if (seconds < 1) {

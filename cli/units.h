@@ -19,9 +19,6 @@ std::string HumanBytes(uint64_t bytes);
 std::string Counted(uint64_t count, std::string_view singular,
                     std::string_view plural);
 
-// "0x1f0000".
-std::string Hex(uint64_t value);
-
 // "850 ms", "12.3 s", "4 min 20 s".
 std::string HumanSeconds(double seconds);
 

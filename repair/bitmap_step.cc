@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/bitmap_directory.h"
 #include "engine/format/bitmap_extension.h"
 #include "engine/format/bitmap_table_entry.h"
@@ -26,6 +27,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
+using checker::Hex;
 using checker::Problem;
 
 constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
@@ -102,7 +104,7 @@ bool BitmapMender::MendEntry(BitmapDirectoryEntry& entry) {
   const uint32_t issues = BitmapIssues(entry, geometry_);
   if (issues == kBitmapReservedFlags) {
     Record(Problem::kBitmapDirectoryEntry, WhereOf(entry),
-           absl::StrCat("flags ", HexText(entry.flags)),
+           absl::StrCat("flags ", Hex(entry.flags)),
            "reserved flags clear, marked as in use");
     entry.flags = (entry.flags & kKnownBitmapFlags) | kBitmapInUse;
   }
@@ -241,12 +243,11 @@ void BitmapMender::RecordExtension(uint64_t entries_found) {
           : Problem::kBitmapExtension;
   if (extension.reserved != 0) {
     Record(Problem::kBitmapExtension, "bitmaps extension, reserved field",
-           HexText(extension.reserved), "0");
+           Hex(extension.reserved), "0");
   }
   if (bitmaps_.offset != extension.directory_offset.value()) {
     Record(extension_problem, "bitmaps extension, directory offset",
-           HexText(extension.directory_offset.value()),
-           HexText(bitmaps_.offset));
+           Hex(extension.directory_offset.value()), Hex(bitmaps_.offset));
   }
   if (bitmaps_.length != extension.directory_size) {
     Problem problem = extension_problem;
@@ -317,10 +318,7 @@ absl::StatusOr<bool> BitmapMender::Run() {
     ASSIGN_OR_RETURN(changed,
                      DropAll(Problem::kBitmapsStale,
                              "stale: the image was written to without it"));
-  } else if (std::any_of(std::begin(kProblems), std::end(kProblems),
-                         [this](Problem problem) {
-                           return Found(problem) != nullptr;
-                         })) {
+  } else if (context_.report.FoundAny(kProblems)) {
     ASSIGN_OR_RETURN(changed, MendAll());
   }
   if (!changed) return false;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -19,22 +21,13 @@ using checker::Finding;
 using checker::L1Table;
 using checker::L2Table;
 using checker::Problem;
-using checker::RepairAction;
+using checker::Structure;
 
 constexpr Problem kCopiedProblems[] = {
     Problem::kL1CopiedWrong, Problem::kL1CopiedMissing, Problem::kL2CopiedWrong,
     Problem::kL2CopiedMissing, Problem::kGuestClusterShared};
 
 constexpr uint64_t kL1PieceBytes = uint64_t{1} << 20;
-
-bool AnyFlagIsWrong(const checker::CheckReport& report) {
-  return std::any_of(
-      report.problems.begin(), report.problems.end(),
-      [](const Finding& finding) {
-        return std::find(std::begin(kCopiedProblems), std::end(kCopiedProblems),
-                         finding.problem) != std::end(kCopiedProblems);
-      });
-}
 
 constexpr std::string_view TextOf(bool copied) {
   return copied ? "COPIED set" : "COPIED clear";
@@ -65,27 +58,50 @@ class CopiedMender {
   bool MendL1Entries(const L1Table& table, uint64_t first,
                      std::span<std::byte> bytes);
   bool MendL2Entry(const L2Table& table, uint64_t index, std::byte* bytes);
-  void AddEdit(Problem problem, std::string_view table, uint64_t table_offset,
-               uint64_t index, bool copied);
+  // Tells of a flag that was changed; neighbours that change alike are one
+  // edit.
+  void Note(Structure structure, uint64_t table, uint64_t index, bool copied);
+  void EndRun();
 
   RepairContext& context_;
   const checker::ImageModel& model_;
   const Geometry& geometry_;
+  // The edit that may still grow; none while no flag was changed.
+  std::optional<Finding> run_;
+  bool run_copied_ = false;
   bool changed_ = false;
 };
 
-void CopiedMender::AddEdit(Problem problem, std::string_view table,
-                           uint64_t table_offset, uint64_t index, bool copied) {
-  Edit edit;
-  edit.problem = problem;
-  edit.action = RepairAction::kCorrectCopied;
-  if (context_.plan.ListsMore()) {
-    edit.where = absl::StrCat(std::string(table), " at 0x",
-                              absl::Hex(table_offset), ", entry ", index);
-    edit.before = std::string(TextOf(!copied));
-    edit.after = std::string(TextOf(copied));
+void CopiedMender::Note(Structure structure, uint64_t table, uint64_t index,
+                        bool copied) {
+  if (run_.has_value() && run_copied_ == copied &&
+      run_->location.structure == structure &&
+      run_->location.table_offset == table &&
+      *run_->location.index + run_->count == index) {
+    ++run_->count;
+    return;
   }
+  EndRun();
+  run_.emplace();
+  run_->location.structure = structure;
+  run_->location.table_offset = table;
+  run_->location.index = index;
+  run_copied_ = copied;
+}
+
+void CopiedMender::EndRun() {
+  if (!run_.has_value()) return;
+  const bool in_l1 = run_->location.structure == Structure::kActiveL1;
+  const Problem missing =
+      in_l1 ? Problem::kL1CopiedMissing : Problem::kL2CopiedMissing;
+  const Problem wrong =
+      in_l1 ? Problem::kL1CopiedWrong : Problem::kL2CopiedWrong;
+  Edit edit = EditFor(
+      run_copied_ ? missing : wrong, checker::DescribeWhere(*run_),
+      std::string(TextOf(!run_copied_)), std::string(TextOf(run_copied_)));
+  edit.count = run_->count;
   context_.plan.Add(std::move(edit));
+  run_.reset();
 }
 
 bool CopiedMender::MendL1Entries(const L1Table& table, uint64_t first,
@@ -101,9 +117,8 @@ bool CopiedMender::MendL1Entries(const L1Table& table, uint64_t first,
     const bool copied = ShouldBeCopied(offset);
     if (copied == entry.copied()) continue;
     L1Entry(entry.raw() ^ kCopiedFlag).Encode(bytes.data() + at);
-    AddEdit(copied ? Problem::kL1CopiedMissing : Problem::kL1CopiedWrong,
-            "active L1 table", table.offset_bytes, first + at / kL1EntrySize,
-            copied);
+    Note(Structure::kActiveL1, table.offset_bytes, first + at / kL1EntrySize,
+         copied);
     changed = true;
   }
   return changed;
@@ -136,8 +151,7 @@ bool CopiedMender::MendL2Entry(const L2Table& table, uint64_t index,
   const bool copied = ShouldBeCopied(reference.offset_bytes);
   if (copied == entry.copied()) return false;
   L2Entry(entry.raw() ^ kCopiedFlag, entry.bitmap()).Encode(bytes, geometry_);
-  AddEdit(copied ? Problem::kL2CopiedMissing : Problem::kL2CopiedWrong,
-          "active L2 table", table.offset_bytes, index, copied);
+  Note(Structure::kActiveL2, table.offset_bytes, index, copied);
   return true;
 }
 
@@ -188,13 +202,15 @@ absl::StatusOr<bool> CopiedMender::Run() {
     }
     RETURN_IF_ERROR(MendL2(table));
   }
+  EndRun();
   return changed_;
 }
 
 }  // namespace
 
 absl::StatusOr<bool> MendCopiedFlags(RepairContext& context) {
-  if (context.graph.map == nullptr || !AnyFlagIsWrong(context.report)) {
+  if (context.graph.map == nullptr ||
+      !context.report.FoundAny(kCopiedProblems)) {
     return false;
   }
   return CopiedMender(context).Run();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/bitmap_extension.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/feature_name_table.h"
@@ -29,6 +30,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
+using checker::Hex;
 using checker::Problem;
 
 constexpr uint64_t kExtensionHeaderBytes = 8;
@@ -37,13 +39,13 @@ constexpr std::string_view kFileProtocol = "file:";
 
 std::string NameOfType(uint32_t type) {
   const std::string_view name = ExtensionTypeName(type);
-  if (name.empty()) return HexText(type);
+  if (name.empty()) return Hex(type);
   return absl::StrCat("\"", std::string(name), "\"");
 }
 
 std::string WhereOf(uint32_t type, uint64_t offset) {
   return absl::StrCat("header extension ", NameOfType(type), " at ",
-                      HexText(offset));
+                      Hex(offset));
 }
 
 // The printable characters that `bytes` begins with, if a zero follows them.
@@ -223,7 +225,7 @@ void ExtensionMender::MendEnd() {
   const uint32_t type = area_.end_type();
   if (area_.end() != ExtensionAreaEnd::kOverflow || type == kExtensionEnd) {
     Record(Problem::kExtensionOverflow,
-           absl::StrCat("header extensions, end at ", HexText(offset)),
+           absl::StrCat("header extensions, end at ", Hex(offset)),
            "is not marked as it should", "marked");
     return;
   }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/l1_entry.h"
 #include "engine/format/refcount_block.h"
 #include "engine/status_macros.h"
@@ -108,7 +109,7 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
   if (table) {
     return absl::ResourceExhaustedError(
         absl::StrCat(view.name(), ": no room for ", clusters,
-                     " new clusters: the metadata at 0x", absl::Hex(*table),
+                     " new clusters: the metadata at ", checker::Hex(*table),
                      " claims to reach past the end of the file"));
   }
   const uint64_t offset = geometry.ClustersFor(size) << geometry.cluster_bits();
@@ -116,8 +117,8 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
   if (end > growth_limit_bytes_) {
     return absl::ResourceExhaustedError(absl::StrCat(
         view.name(), ": no room for ", clusters,
-        " new clusters: a damaged entry names a place at 0x",
-        absl::Hex(growth_limit_bytes_), ", past the end of the file"));
+        " new clusters: a damaged entry names a place at ",
+        checker::Hex(growth_limit_bytes_), ", past the end of the file"));
   }
   RETURN_IF_ERROR(view.Truncate(end));
   return offset;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/header.h"
 #include "engine/format/header_extension.h"
@@ -24,6 +25,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
+using checker::Hex;
 using checker::Problem;
 
 std::string Field(std::string_view name) {
@@ -130,8 +132,8 @@ absl::Status HeaderMender::MendPadding() {
   const uint64_t end =
       std::min<uint64_t>(header_.header_length, kHeaderLengthKnown);
   if (end <= kPaddingAt) return absl::OkStatus();
-  Record(Problem::kHeaderPadding, "padding",
-         HexText(finding->actual.value_or(0)), "zero");
+  Record(Problem::kHeaderPadding, "padding", Hex(finding->actual.value_or(0)),
+         "zero");
   return WriteZeros(context_.view, kPaddingAt, end - kPaddingAt);
 }
 

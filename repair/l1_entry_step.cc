@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "checker/finding.h"
 #include "checker/l2_tables.h"
+#include "checker/printable.h"
 #include "engine/format/l1_entry.h"
 #include "engine/status_macros.h"
 #include "repair/entry_claims.h"
@@ -22,6 +23,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
+using checker::Hex;
 using checker::L1Table;
 using checker::L2Table;
 using checker::Problem;
@@ -39,8 +41,6 @@ constexpr char kPastEndReason[] =
     "written, as it does now";
 constexpr char kClearedReason[] =
     "the L2 table cannot be found: reads as if nothing had been written";
-
-std::string Hex(uint64_t value) { return absl::StrCat("0x", absl::Hex(value)); }
 
 // Whether a sound entry names a cluster that is no L2 table.
 bool HoldsSomethingElse(const Finding& finding) {

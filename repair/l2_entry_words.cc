@@ -7,18 +7,18 @@
 #include "absl/strings/str_cat.h"
 #include "checker/finding.h"
 #include "checker/l2_tables.h"
+#include "checker/printable.h"
 
 namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
 using checker::GuestRange;
+using checker::Hex;
 using checker::ImageModel;
 using checker::L2Table;
 using checker::Problem;
 using checker::RepairAction;
-
-std::string Hex(uint64_t value) { return absl::StrCat("0x", absl::Hex(value)); }
 
 std::string OffsetOf(const ImageModel& model, L2Entry entry) {
   return Hex(entry.is_compressed()

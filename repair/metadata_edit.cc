@@ -84,21 +84,6 @@ absl::Status WriteBe64(File& view, uint64_t offset, uint64_t value) {
   return view.Pwrite(offset, bytes);
 }
 
-std::string HexText(uint64_t value) {
-  return absl::StrCat("0x", absl::Hex(value));
-}
-
-Edit EditFor(checker::Problem problem, std::string where, std::string before,
-             std::string after) {
-  Edit edit;
-  edit.problem = problem;
-  edit.action = checker::RowOf(problem).action;
-  edit.where = std::move(where);
-  edit.before = std::move(before);
-  edit.after = std::move(after);
-  return edit;
-}
-
 bool HasSoleOwner(const Graph& graph, uint64_t offset, uint64_t length) {
   if (length == 0) return false;
   const Geometry& geometry = *graph.model.geometry;

@@ -44,13 +44,6 @@ const checker::Finding* FindingOf(const checker::CheckReport& report,
 absl::Status WriteBe32(File& view, uint64_t offset, uint32_t value);
 absl::Status WriteBe64(File& view, uint64_t offset, uint64_t value);
 
-// `value` as people read offsets: "0x1200".
-std::string HexText(uint64_t value);
-
-// An edit of one thing, with the action of the problem's row.
-Edit EditFor(checker::Problem problem, std::string where, std::string before,
-             std::string after);
-
 // Whether all clusters that [offset, offset + length) touches lie inside the
 // file and have exactly one owner, so that writing there concerns nobody else.
 // `graph` has a map.

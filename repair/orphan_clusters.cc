@@ -17,14 +17,6 @@ using checker::ReferenceCell;
 // Answers about shapes that are remembered, and clusters read for them.
 constexpr size_t kMaxShapes = 4096;
 
-bool AnyCountIsTooHigh(const checker::CheckReport& report) {
-  return std::any_of(report.problems.begin(), report.problems.end(),
-                     [](const Finding& finding) {
-                       return finding.problem == Problem::kClusterLeaked ||
-                              finding.problem == Problem::kRefcountTooHigh;
-                     });
-}
-
 }  // namespace
 
 OrphanClusters::OrphanClusters(const checker::Graph& graph,
@@ -36,7 +28,8 @@ OrphanClusters::OrphanClusters(const checker::Graph& graph,
       stored_(graph, view),
       any_(!graph.model.refcounts_unknown &&
            // An entry that names an orphan of its own hides it from the counts.
-           (AnyCountIsTooHigh(report) || report.problems_omitted > 0)) {
+           (report.Found(Problem::kClusterLeaked) ||
+            report.Found(Problem::kRefcountTooHigh))) {
   if (any_ && IsCutOff(report)) any_ = false;
 }
 

@@ -43,15 +43,9 @@ struct Copy {
   uint64_t to = 0;
 };
 
-bool Concerns(const checker::CheckReport& report) {
-  return std::any_of(report.problems.begin(), report.problems.end(),
-                     [](const Finding& finding) {
-                       return finding.problem == Problem::kOverlapMetadata ||
-                              finding.problem == Problem::kOverlapGuestData ||
-                              finding.problem ==
-                                  Problem::kL2TableReferencedTwice;
-                     });
-}
+constexpr Problem kProblems[] = {Problem::kOverlapMetadata,
+                                 Problem::kOverlapGuestData,
+                                 Problem::kL2TableReferencedTwice};
 
 // Stretches that share no cluster; every cluster of guest data that moves is
 // in one, with all that the entries which touch it reach.
@@ -431,7 +425,8 @@ absl::StatusOr<bool> Separation::Run() {
 absl::StatusOr<bool> SeparateOverlaps(RepairContext& context) {
   // While tables cannot be read it is not known who else names a cluster.
   if (context.graph.map == nullptr || context.report.cancelled ||
-      context.report.counts.unreadable_bytes > 0 || !Concerns(context.report)) {
+      context.report.counts.unreadable_bytes > 0 ||
+      !context.report.FoundAny(kProblems)) {
     return false;
   }
   return Separation(context).Run();

@@ -26,6 +26,17 @@ std::string_view NameOf(Mode mode) {
   return "";
 }
 
+Edit EditFor(checker::Problem problem, std::string where, std::string before,
+             std::string after) {
+  Edit edit;
+  edit.problem = problem;
+  edit.action = checker::RowOf(problem).action;
+  edit.where = std::move(where);
+  edit.before = std::move(before);
+  edit.after = std::move(after);
+  return edit;
+}
+
 void Plan::Add(Edit edit) {
   changes_ += edit.count;
   if (!edits_.empty()) {

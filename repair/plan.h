@@ -42,6 +42,10 @@ struct Edit {
   friend bool operator==(const Edit&, const Edit&) = default;
 };
 
+// An edit of one thing, with the action of the problem's row.
+Edit EditFor(checker::Problem problem, std::string where, std::string before,
+             std::string after);
+
 // A guest range that reads differently after the repair.
 struct GuestChange {
   enum class Kind {

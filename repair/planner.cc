@@ -15,8 +15,8 @@
 namespace qcow2::repair {
 namespace {
 
-// Findings kept of each kind of problem while planning; more of a kind take
-// more rounds.
+// Findings kept at least of each kind of problem while planning; more of a kind
+// may take more rounds.
 constexpr uint64_t kMaxPerProblem = 1024;
 // A step that still changes something after so many rounds is not getting
 // anywhere: what is left stays as it is.
@@ -37,23 +37,14 @@ Survey TakeSurvey(const File& view, const std::string& path,
   checker::CheckOptions check = options.check;
   check.overlap = checker::OverlapClasses::All();
   check.qemu_compatible = false;
+  // A caller who wants them all gets them all.
+  const uint64_t wanted = options.check.max_problems;
   check.max_problems = 0;
-  check.max_per_problem = kMaxPerProblem;
+  check.max_per_problem = wanted == 0 ? 0 : std::max(wanted, kMaxPerProblem);
   check.memory_limit_bytes = 0;
   check.graph = &survey.graph;
   survey.report = checker::CheckImage(view, path, check);
   return survey;
-}
-
-// The report as the caller wants it: no longer than asked for.
-checker::CheckReport Shortened(checker::CheckReport report, uint64_t limit) {
-  for (std::vector<checker::Finding>* list :
-       {&report.problems, &report.warnings}) {
-    if (limit == 0 || list->size() <= limit) continue;
-    report.problems_omitted += list->size() - limit;
-    list->resize(limit);
-  }
-  return report;
 }
 
 // The lowest place past the end of the file that an L1 or L2 entry names.
@@ -61,18 +52,20 @@ uint64_t LowestPlacePastEnd(const checker::CheckReport& report) {
   constexpr Problem kPastEnd[] = {Problem::kL1EntryPastEnd,
                                   Problem::kL2EntryPastEnd,
                                   Problem::kCompressedPastEnd};
+  uint64_t unlisted = 0;
+  for (const Problem problem : kPastEnd) {
+    unlisted += report.OccurrencesOf(problem);
+  }
   uint64_t lowest = kNoLimit;
-  uint64_t findings = 0;
   for (const checker::Finding& finding : report.problems) {
     if (std::find(std::begin(kPastEnd), std::end(kPastEnd), finding.problem) ==
         std::end(kPastEnd)) {
       continue;
     }
-    ++findings;
+    unlisted -= std::min(unlisted, finding.count);
     lowest = std::min(lowest, finding.actual.value_or(0));
   }
-  // There may be more of them than are listed.
-  return findings < kMaxPerProblem ? lowest : 0;
+  return unlisted == 0 ? lowest : 0;
 }
 
 class Planner {
@@ -164,11 +157,8 @@ absl::StatusOr<PlannedRepair> Planner::Run() {
     }
     i = changed ? 0 : i + 1;
   }
-  result_.after =
-      Shortened(std::move(survey.report), options_.check.max_problems);
+  result_.after = std::move(survey.report);
   result_.graph_after = std::move(survey.graph);
-  result_.before =
-      Shortened(std::move(result_.before), options_.check.max_problems);
   return std::move(result_);
 }
 

@@ -19,7 +19,8 @@ namespace qcow2::repair {
 
 struct PlannedRepair {
   // Of the image as it is, and of the view as planned. The lists of findings
-  // are as long as the caller's check options say.
+  // are those planning needed: at least as long as the caller's check options
+  // say.
   checker::CheckReport before;
   checker::CheckReport after;
   // What the check of the untouched image learnt of its structure.

@@ -22,15 +22,6 @@ constexpr Problem kCountProblems[] = {
     Problem::kRefcountTooLow, Problem::kRefcountTooHigh,
     Problem::kClusterLeaked, Problem::kRefcountPastEnd};
 
-bool AnyCountIsWrong(const checker::CheckReport& report) {
-  return std::any_of(
-      report.problems.begin(), report.problems.end(),
-      [](const checker::Finding& finding) {
-        return std::find(std::begin(kCountProblems), std::end(kCountProblems),
-                         finding.problem) != std::end(kCountProblems);
-      });
-}
-
 // Corrects the counts of one block after the other.
 class CountMender {
  public:
@@ -102,22 +93,21 @@ std::optional<uint64_t> CountMender::TargetOf(uint64_t cluster, uint64_t stored,
 
 void CountMender::EndChange() {
   if (change_.clusters == 0) return;
-  const uint64_t last = change_.first_cluster + change_.clusters - 1;
-  Edit edit;
-  edit.problem = change_.problem;
-  edit.action = checker::RowOf(change_.problem).action;
-  edit.count = change_.clusters;
+  std::string where, before, after;
   if (context_.plan.ListsMore()) {
-    const uint64_t offset = change_.first_cluster << geometry_.cluster_bits();
-    edit.where =
-        change_.clusters == 1
-            ? absl::StrCat("host cluster ", change_.first_cluster)
-            : absl::StrCat("host clusters ", change_.first_cluster, "-", last);
-    absl::StrAppend(&edit.where, " (offset 0x", absl::Hex(offset), ")");
-    edit.before = absl::StrCat("refcount ", change_.before);
-    edit.after = change_.after == 0 ? std::string("refcount 0 (free)")
-                                    : absl::StrCat("refcount ", change_.after);
+    checker::Finding place;
+    place.location.structure = checker::Structure::kHostCluster;
+    place.host =
+        checker::HostRun{change_.first_cluster, change_.clusters,
+                         change_.first_cluster << geometry_.cluster_bits()};
+    where = checker::DescribeWhere(place);
+    before = absl::StrCat("refcount ", change_.before);
+    after = change_.after == 0 ? std::string("refcount 0 (free)")
+                               : absl::StrCat("refcount ", change_.after);
   }
+  Edit edit = EditFor(change_.problem, std::move(where), std::move(before),
+                      std::move(after));
+  edit.count = change_.clusters;
   context_.plan.Add(std::move(edit));
   change_.clusters = 0;
 }
@@ -205,7 +195,7 @@ absl::StatusOr<bool> CountMender::Run() {
 
 absl::StatusOr<bool> Mend(RepairContext& context, bool leaks_only) {
   if (context.graph.map == nullptr || context.graph.model.refcounts_unknown ||
-      !AnyCountIsWrong(context.report)) {
+      !context.report.FoundAny(kCountProblems)) {
     return false;
   }
   return CountMender(context, leaks_only).Run();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/header.h"
 #include "engine/format/refcount_block.h"
 #include "engine/format/refcount_table_entry.h"
@@ -31,14 +32,6 @@ using checker::RepairAction;
 constexpr int64_t kMaxPlacements = 4;
 constexpr uint64_t kMaxTableEntries =
     kMaxRefcountTableBytes / kRefcountTableEntrySize;
-
-// The first finding of `problem`, or null.
-const Finding* FindingOf(const checker::CheckReport& report, Problem problem) {
-  for (const Finding& finding : report.problems) {
-    if (finding.problem == problem) return &finding;
-  }
-  return nullptr;
-}
 
 // Decides what is damaged and puts it in order.
 class StructureMender {
@@ -107,7 +100,7 @@ void StructureMender::JudgeTable() {
   for (const Problem problem :
        {Problem::kRefcountTableUnaligned, Problem::kRefcountTablePastEnd,
         Problem::kRefcountTableTooLarge, Problem::kRefcountTableMissing}) {
-    if (FindingOf(context_.report, problem) != nullptr) table_damage_ = problem;
+    if (context_.report.Found(problem)) table_damage_ = problem;
   }
   for (const Finding& finding : context_.report.problems) {
     if (finding.problem == Problem::kRangeUnreadable &&
@@ -300,15 +293,18 @@ void StructureMender::AddEdit(Problem problem, uint64_t table_index) {
   edit.action = widened_ ? RepairAction::kWidenRefcounts
                          : RepairAction::kRebuildRefcounts;
   if (context_.plan.ListsMore()) {
-    edit.where = absl::StrCat("refcount table, entry ", table_index);
+    Finding place;
+    place.location.structure = checker::Structure::kRefcountTable;
+    place.location.index = table_index;
+    edit.where = checker::DescribeWhere(place);
     edit.before = problem == Problem::kRefcountBlockMissing
                       ? std::string("no refcount block")
                       : std::string("a refcount block that cannot be used");
     const auto placed = placed_.find(table_index);
     edit.after = placed == placed_.end()
                      ? std::string("no refcount block, none is needed")
-                     : absl::StrCat("a new refcount block at 0x",
-                                    absl::Hex(placed->second));
+                     : absl::StrCat("a new refcount block at ",
+                                    checker::Hex(placed->second));
   }
   context_.plan.Add(std::move(edit));
 }
@@ -346,9 +342,9 @@ absl::Status StructureMender::WriteTable() {
        widened_ ? RepairAction::kWidenRefcounts
                 : RepairAction::kRebuildRefcounts,
        "header, refcount table",
-       absl::StrCat("at 0x", absl::Hex(header_.refcount_table_offset.value()),
+       absl::StrCat("at ", checker::Hex(header_.refcount_table_offset.value()),
                     ", ", header_.refcount_table_clusters, " clusters"),
-       absl::StrCat("a new table at 0x", absl::Hex(table_offset_)), 1});
+       absl::StrCat("a new table at ", checker::Hex(table_offset_)), 1});
   header_.refcount_table_offset = HostOffset(table_offset_);
   header_.refcount_table_clusters = static_cast<uint32_t>(
       table_entries_ * kRefcountTableEntrySize >> geometry_.cluster_bits());
@@ -357,7 +353,7 @@ absl::Status StructureMender::WriteTable() {
 }
 
 absl::StatusOr<bool> StructureMender::ChooseWidth() {
-  if (FindingOf(context_.report, Problem::kRefcountOrder) != nullptr) {
+  if (context_.report.Found(Problem::kRefcountOrder)) {
     const uint32_t before = header_.refcount_order;
     header_.refcount_order = LikelyRefcountOrder(context_.graph, context_.view);
     context_.plan.Add({Problem::kRefcountOrder,
@@ -367,7 +363,7 @@ absl::StatusOr<bool> StructureMender::ChooseWidth() {
     RETURN_IF_ERROR(WriteHeader(context_.view, header_));
     return true;
   }
-  if (FindingOf(context_.report, Problem::kRefcountOverflow) == nullptr) {
+  if (!context_.report.Found(Problem::kRefcountOverflow)) {
     return false;
   }
   const uint32_t wanted = RefcountOrderNeeded(context_.graph);
@@ -411,13 +407,10 @@ absl::StatusOr<bool> StructureMender::Run() {
 }
 
 // Where a table ends is not known: whatever is placed may be inside it.
-bool ExtentIsUnknown(const checker::CheckReport& report) {
-  return FindingOf(report, Problem::kL1TableTooLarge) != nullptr ||
-         FindingOf(report, Problem::kSnapshotCount) != nullptr ||
-         FindingOf(report, Problem::kSnapshotTablePastEnd) != nullptr ||
-         FindingOf(report, Problem::kSnapshotUnparseable) != nullptr ||
-         FindingOf(report, Problem::kSnapshotTableTooLarge) != nullptr;
-}
+constexpr Problem kExtentUnknown[] = {
+    Problem::kL1TableTooLarge, Problem::kSnapshotCount,
+    Problem::kSnapshotTablePastEnd, Problem::kSnapshotUnparseable,
+    Problem::kSnapshotTableTooLarge};
 
 bool AnyStructureMayBeWrong(const checker::CheckReport& report) {
   return std::any_of(
@@ -435,7 +428,7 @@ bool AnyStructureMayBeWrong(const checker::CheckReport& report) {
 }  // namespace
 
 absl::StatusOr<bool> MendRefcountStructures(RepairContext& context) {
-  if (context.graph.map == nullptr || ExtentIsUnknown(context.report) ||
+  if (context.graph.map == nullptr || context.report.FoundAny(kExtentUnknown) ||
       !AnyStructureMayBeWrong(context.report)) {
     return false;
   }

@@ -35,13 +35,6 @@ CheckReport NotChecked(const std::string& path, const absl::Status& why) {
   return report;
 }
 
-bool Has(const CheckReport& report, Problem problem) {
-  for (const checker::Finding& finding : report.problems) {
-    if (finding.problem == problem) return true;
-  }
-  return false;
-}
-
 void Shorten(std::vector<checker::Finding>& findings, uint64_t limit,
              uint64_t& omitted) {
   if (limit == 0 || findings.size() <= limit) return;
@@ -63,8 +56,6 @@ class Repair {
         options_(request.options),
         target_(target) {
     options_.can_grow = !target.image().is_block_device();
-    // The lists are compared in full, and shortened at the end.
-    options_.check.max_problems = 0;
   }
 
   RepairReport Run();
@@ -135,7 +126,7 @@ Conclusion Repair::CommitPlan(const OverlayFile& view) {
 
 Conclusion Repair::Carry(OverlayFile& view) {
   if (Cancelled()) return Conclusion::kCancelled;
-  if (Has(planned_.before, Problem::kUnknownIncompatibleFeature)) {
+  if (planned_.before.Found(Problem::kUnknownIncompatibleFeature)) {
     transaction_.error = absl::FailedPreconditionError(
         "the image has incompatible features that are not known here; writing "
         "to it could destroy what they stand for");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/printable.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/header.h"
 #include "engine/format/l1_entry.h"
@@ -29,6 +30,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::Finding;
+using checker::Hex;
 using checker::Problem;
 
 constexpr uint64_t kMaxL1Entries = kMaxL1Bytes / kL1EntrySize;
@@ -68,9 +70,7 @@ class SnapshotMender {
 
  private:
   absl::StatusOr<bool> MendAll();
-  bool Found(Problem problem) const {
-    return FindingOf(context_.report, problem) != nullptr;
-  }
+  bool Found(Problem problem) const { return context_.report.Found(problem); }
   bool salvage() const { return context_.options.mode == Mode::kSalvage; }
   uint64_t offset() const { return header_.snapshots_offset.value(); }
   void Record(Problem problem, std::string where, std::string before,
@@ -188,14 +188,14 @@ absl::Status SnapshotMender::WriteCount(Problem problem, uint64_t count,
 
 absl::StatusOr<bool> SnapshotMender::MendPlace(Problem problem) {
   if (header_.nb_snapshots == 0) {
-    Record(problem, "header, snapshots_offset", HexText(offset()),
+    Record(problem, "header, snapshots_offset", Hex(offset()),
            "0: there are no snapshots");
     RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, 0));
     return true;
   }
   if (const std::optional<uint64_t> found = FindTable()) {
-    Record(problem, "header, snapshots_offset", HexText(offset()),
-           absl::StrCat(HexText(*found), ", where a snapshot table of ",
+    Record(problem, "header, snapshots_offset", Hex(offset()),
+           absl::StrCat(Hex(*found), ", where a snapshot table of ",
                         header_.nb_snapshots, " entries is"));
     RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, *found));
     return true;
@@ -363,12 +363,12 @@ void SnapshotMender::MendL1Place(StoredSnapshot& snapshot) {
       !geometry_.IsAligned(stored)    ? Problem::kSnapshotL1Unaligned
       : entry.l1_size > kMaxL1Entries ? Problem::kSnapshotL1TooLarge
                                       : Problem::kSnapshotL1PastEnd;
-  Record(problem, WhereOf(snapshot),
-         absl::StrCat("L1 table of ", entry.l1_size, " entries at ",
-                      HexText(stored)),
-         absl::StrCat("L1 table of ", entries, " entries at ",
-                      HexText(*candidates.begin()),
-                      ", which is counted and nobody else's"));
+  Record(
+      problem, WhereOf(snapshot),
+      absl::StrCat("L1 table of ", entry.l1_size, " entries at ", Hex(stored)),
+      absl::StrCat("L1 table of ", entries, " entries at ",
+                   Hex(*candidates.begin()),
+                   ", which is counted and nobody else's"));
   entry.l1_table_offset = HostOffset(*candidates.begin());
   entry.l1_size = static_cast<uint32_t>(entries);
   AddGuestChange(entry, 0, entry.disk_size().value_or(header_.size),
@@ -410,7 +410,7 @@ absl::Status SnapshotMender::MendL1Size(StoredSnapshot& snapshot) {
                    (geometry_.ClustersFor(bytes) << geometry_.cluster_bits()) -
                        old_bytes));
     Record(Problem::kSnapshotL1TooSmall, WhereOf(snapshot), before,
-           absl::StrCat("a copy of ", wanted, " entries at ", HexText(copy),
+           absl::StrCat("a copy of ", wanted, " entries at ", Hex(copy),
                         ", the new ones empty"));
     AddGuestChange(entry, begin, *size - begin, GuestChange::Kind::kLost,
                    "the snapshot's L1 table ends before it");
@@ -564,12 +564,7 @@ absl::StatusOr<bool> MendSnapshotTable(RepairContext& context) {
   if (!context.graph.model.geometry || context.graph.map == nullptr) {
     return false;
   }
-  if (std::none_of(std::begin(kProblems), std::end(kProblems),
-                   [&context](Problem problem) {
-                     return FindingOf(context.report, problem) != nullptr;
-                   })) {
-    return false;
-  }
+  if (!context.report.FoundAny(kProblems)) return false;
   return SnapshotMender(context).Run();
 }
 
