@@ -104,6 +104,15 @@ absl::Status FaultyFile::PunchHole(ByteRange range) {
   return target().PunchHole(range);
 }
 
+absl::Status FaultyFile::Allocate(ByteRange range) {
+  RETURN_IF_ERROR(Try(FileOperation::kAllocate));
+  if (range.length > 0 &&
+      (range.offset > capacity_ || range.length > capacity_ - range.offset)) {
+    return Fail(ENOSPC);
+  }
+  return target().Allocate(range);
+}
+
 absl::Status FaultyFile::Lock(LockRequest request) {
   RETURN_IF_ERROR(Try(FileOperation::kLock));
   return target().Lock(request);

@@ -45,8 +45,8 @@ class FaultyFile : public ForwardingFile {
   // Any Pread that touches `range` fails with EIO, as of a bad sector.
   void FailReadsIn(ByteRange range);
 
-  // Growing past `size` fails with ENOSPC, a Pwrite after having written what
-  // fits, as on a full disk.
+  // Growing past `size`, or reserving space there, fails with ENOSPC, a Pwrite
+  // after having written what fits, as on a full disk.
   void SetCapacity(uint64_t size) { capacity_ = size; }
 
   // Takes all faults back.
@@ -62,6 +62,7 @@ class FaultyFile : public ForwardingFile {
   absl::Status Flush() override;
   absl::Status Truncate(uint64_t size) override;
   absl::Status PunchHole(ByteRange range) override;
+  absl::Status Allocate(ByteRange range) override;
   absl::Status Lock(LockRequest request) override;
 
  private:

@@ -110,5 +110,18 @@ TEST(FaultyFileTest, FullDiskTakesWhatFits) {
   EXPECT_EQ(*memory.Size(), 8u);
 }
 
+TEST(FaultyFileTest, FullDiskReservesWhatFits) {
+  MemoryFile memory(Bytes("abcdef"));
+  FaultyFile file(memory);
+  file.SetCapacity(8);
+  EXPECT_EQ(file.Allocate({0, 9}).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(*memory.Size(), 6u);
+  EXPECT_TRUE(file.Allocate({0, 8}).ok());
+  EXPECT_EQ(*memory.Size(), 8u);
+  file.FailOn({.operation = FileOperation::kAllocate});
+  EXPECT_EQ(file.Allocate({0, 1}).code(), absl::StatusCode::kUnknown);
+  EXPECT_EQ(file.failures(), 2u);
+}
+
 }  // namespace
 }  // namespace qcow2

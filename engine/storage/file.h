@@ -51,7 +51,8 @@ enum class Access {
 
 // A random-access file of bytes. The const functions (Pread, Size, NextData,
 // Advise) may be called from several threads at once; everything else by one
-// thread at a time, with no reader meanwhile. Offsets and lengths are bytes.
+// thread at a time, with no reader meanwhile, unless the file is concurrent().
+// Offsets and lengths are bytes.
 //
 // Errors are absl::ErrnoToStatus of the failing call, with the operation, the
 // offset, the length and the file's name in the message. An operation the file
@@ -62,6 +63,16 @@ class File {
 
   // What to call the file in messages: a path, or "memory".
   virtual std::string name() const = 0;
+
+  // Whether Pwrite, PunchHole and Flush may be called from several threads at
+  // once, along with each other and with the const functions. Those of disjoint
+  // ranges do not disturb each other, also where both grow the file; a Pread
+  // that meets a Pwrite of the same bytes returns old or new ones, of each byte
+  // one or the other. Truncate, Allocate, Lock and Unlock stay one thread's
+  // alone with no other call meanwhile. Whoever has several threads must keep
+  // them apart himself (a mutex around each call) where this is false. The
+  // answer never changes during the file's life.
+  virtual bool concurrent() const { return false; }
 
   // The length of the file in bytes.
   virtual absl::StatusOr<uint64_t> Size() const = 0;
@@ -86,6 +97,13 @@ class File {
   // Makes `range` read as zeros and gives its space back where the file can.
   // Never changes the length.
   virtual absl::Status PunchHole(ByteRange range) = 0;
+
+  // Reserves space for all of `range`, so that writing there later does not run
+  // out of it; grows the file to the end of the range if that is past its end.
+  // Bytes that were there stay, new ones read as zeros. ResourceExhausted where
+  // there is not enough. On an error part of it may have been done. A file that
+  // does not know of space to reserve only grows.
+  virtual absl::Status Allocate(ByteRange range);
 
   // The first stretch at or after `offset` that may hold anything but zeros.
   // Length 0 (and offset = size) when there is none. A file that cannot tell

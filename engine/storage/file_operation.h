@@ -10,6 +10,7 @@ enum class FileOperation {
   kFlush,
   kTruncate,
   kPunchHole,
+  kAllocate,
   kLock,
   kUnlock,
 };

@@ -20,6 +20,7 @@ class ForwardingFile : public File {
   explicit ForwardingFile(File& target) : target_(target) {}
 
   std::string name() const override { return target_.name(); }
+  bool concurrent() const override { return target_.concurrent(); }
   absl::StatusOr<uint64_t> Size() const override { return target_.Size(); }
   absl::StatusOr<size_t> Pread(uint64_t offset,
                                std::span<std::byte> buffer) const override {
@@ -35,6 +36,9 @@ class ForwardingFile : public File {
   }
   absl::Status PunchHole(ByteRange range) override {
     return target_.PunchHole(range);
+  }
+  absl::Status Allocate(ByteRange range) override {
+    return target_.Allocate(range);
   }
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override {
     return target_.NextData(offset);

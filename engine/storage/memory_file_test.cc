@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "engine/storage/testing.h"
 #include "gtest/gtest.h"
@@ -79,6 +80,24 @@ TEST(MemoryFileTest, NextDataIsTheRest) {
   EXPECT_EQ(*file.NextData(2), (ByteRange{2, 4}));
   EXPECT_EQ(*file.NextData(6), (ByteRange{6, 0}));
   EXPECT_EQ(*file.NextData(7), (ByteRange{6, 0}));
+}
+
+TEST(MemoryFileTest, AllocatingGrowsWithZerosAndKeepsWhatIsThere) {
+  MemoryFile file(Bytes("abc"));
+  ASSERT_TRUE(file.Allocate({1, 1}).ok());
+  EXPECT_EQ(file.bytes().size(), 3u);
+  ASSERT_TRUE(file.Allocate({1, 4}).ok());
+  EXPECT_EQ(ReadText(file, 0, 10), std::string("abc\0\0", 5));
+  ASSERT_TRUE(file.Allocate({100, 0}).ok());
+  EXPECT_EQ(file.bytes().size(), 5u);
+  EXPECT_FALSE(file.Allocate({5, std::numeric_limits<uint64_t>::max()}).ok());
+  EXPECT_EQ(file.Allocate({0, MemoryFile::kSizeMax + 1}).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(file.bytes().size(), 5u);
+}
+
+TEST(MemoryFileTest, LeavesItsThreadsToTheCaller) {
+  EXPECT_FALSE(MemoryFile().concurrent());
 }
 
 }  // namespace

@@ -217,6 +217,26 @@ absl::Status PosixFile::PunchHole(ByteRange range) {
   return SystemError(errno, "cannot punch a hole of", path_, range);
 }
 
+absl::Status PosixFile::Allocate(ByteRange range) {
+  RETURN_IF_ERROR(CheckWritable("reserve space for"));
+  if (range.length == 0) return absl::OkStatus();
+  int error = 0;
+  if (range.offset > kOffsetMax || range.length > kOffsetMax - range.offset) {
+    error = EFBIG;
+  } else if (is_block_device_) {
+    ASSIGN_OR_RETURN(const uint64_t size, Size());
+    error = range.offset + range.length > size ? ENOSPC : 0;
+  } else {
+    // Returns its error and leaves errno alone.
+    do {
+      error = posix_fallocate(descriptor_, static_cast<off_t>(range.offset),
+                              static_cast<off_t>(range.length));
+    } while (error == EINTR);
+  }
+  if (error == 0) return absl::OkStatus();
+  return SystemError(error, "cannot reserve", path_, range);
+}
+
 absl::Status PosixFile::WriteZeros(ByteRange range) {
   static constexpr std::array<std::byte, 64 * 1024> kZeros = {};
   while (range.length > 0) {

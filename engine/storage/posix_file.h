@@ -16,8 +16,8 @@
 namespace qcow2 {
 
 struct OpenOptions {
-  // Whether Pwrite, Truncate and PunchHole are wanted. Without it the file is
-  // opened O_RDONLY and they are FailedPrecondition.
+  // Whether Pwrite, Truncate, PunchHole and Allocate are wanted. Without it the
+  // file is opened O_RDONLY and they are FailedPrecondition.
   bool writable = false;
 };
 
@@ -50,6 +50,9 @@ class PosixFile : public File {
 
   std::string name() const override { return path_; }
 
+  // The system sees to it.
+  bool concurrent() const override { return true; }
+
   // By fstat, or for a block device by seeking to its end.
   absl::StatusOr<uint64_t> Size() const override;
 
@@ -63,6 +66,10 @@ class PosixFile : public File {
 
   // Where the file system cannot punch holes, zeros are written instead.
   absl::Status PunchHole(ByteRange range) override;
+
+  // By posix_fallocate, which writes to each block where the file system cannot
+  // reserve. A block device has all its space, and cannot grow.
+  absl::Status Allocate(ByteRange range) override;
 
   // By SEEK_DATA and SEEK_HOLE; the rest of the file where they do not exist.
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override;

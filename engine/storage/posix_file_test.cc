@@ -6,11 +6,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "engine/storage/testing.h"
 #include "gmock/gmock.h"
@@ -86,6 +89,8 @@ TEST_F(PosixFileTest, ReadOnlyFileRefusesChanges) {
   EXPECT_EQ(file->Truncate(0).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(file->PunchHole({0, 1}).code(),
             absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(file->Allocate({0, 1}).code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ReadText(*file, 0, 10), "abcdef");
 }
 
@@ -157,6 +162,45 @@ TEST_F(PosixFileTest, AllocatedBytesLeaveHolesOut) {
   ASSERT_TRUE(file->Truncate(uint64_t{1} << 30).ok());
   ASSERT_TRUE(file->Flush().ok());
   EXPECT_LT(*file->AllocatedBytes(), 1u << 20);
+}
+
+TEST_F(PosixFileTest, AllocatingReservesGrowsAndKeepsWhatIsThere) {
+  const auto file = OpenOrDie(Create("image", "abc"), {.writable = true});
+  ASSERT_TRUE(file->Allocate({1, 1 << 20}).ok());
+  EXPECT_EQ(*file->Size(), (1u << 20) + 1);
+  EXPECT_EQ(ReadText(*file, 0, 5), "abc\0\0"s);
+  EXPECT_GE(*file->AllocatedBytes(), 1u << 20);
+  ASSERT_TRUE(file->Allocate({0, 5}).ok());
+  ASSERT_TRUE(file->Allocate({2 << 20, 0}).ok());
+  EXPECT_EQ(*file->Size(), (1u << 20) + 1);
+  EXPECT_EQ(file->Allocate({1, std::numeric_limits<off_t>::max()}).code(),
+            absl::StatusCode::kOutOfRange);
+}
+
+// Neighbouring pieces, each thread writing every other one while all read.
+TEST_F(PosixFileTest, ThreadsWriteSideBySide) {
+  const auto file = OpenOrDie(Create("image", ""), {.writable = true});
+  ASSERT_TRUE(file->concurrent());
+  constexpr uint64_t kThreads = 4;
+  constexpr uint64_t kPieces = 64;
+  std::atomic<int> failures = 0;
+  const auto work = [&](uint64_t number) {
+    const std::string text(1000, static_cast<char>('a' + number));
+    for (uint64_t piece = number; piece < kPieces; piece += kThreads) {
+      failures += WriteText(*file, piece * text.size(), text).ok() ? 0 : 1;
+      failures += file->Flush().ok() ? 0 : 1;
+      failures += ReadText(*file, piece * text.size(), text.size()) != text;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failures, 0);
+  std::string expected;
+  for (uint64_t piece = 0; piece < kPieces; ++piece) {
+    expected += std::string(1000, static_cast<char>('a' + piece % kThreads));
+  }
+  EXPECT_EQ(ReadText(*file, 0, expected.size() + 1), expected);
 }
 
 TEST_F(PosixFileTest, IdentityIsTheFileNotItsName) {

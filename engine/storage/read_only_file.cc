@@ -30,4 +30,8 @@ absl::Status ReadOnlyFile::PunchHole(ByteRange /*range*/) {
   return Refuse("punch a hole into", name());
 }
 
+absl::Status ReadOnlyFile::Allocate(ByteRange /*range*/) {
+  return Refuse("reserve space for", name());
+}
+
 }  // namespace qcow2

@@ -14,7 +14,8 @@
 namespace qcow2 {
 
 // Reads, hints and locks reach the file underneath (a lock changes no byte of
-// it); Pwrite, Flush, Truncate and PunchHole are FailedPrecondition and don't.
+// it); Pwrite, Flush, Truncate, PunchHole and Allocate are FailedPrecondition
+// and don't.
 class ReadOnlyFile : public ForwardingFile {
  public:
   using ForwardingFile::ForwardingFile;
@@ -24,6 +25,7 @@ class ReadOnlyFile : public ForwardingFile {
   absl::Status Flush() override;
   absl::Status Truncate(uint64_t size) override;
   absl::Status PunchHole(ByteRange range) override;
+  absl::Status Allocate(ByteRange range) override;
 };
 
 }  // namespace qcow2

@@ -24,6 +24,8 @@ TEST(ReadOnlyFileTest, RefusesEveryChange) {
   EXPECT_EQ(file.Truncate(3).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(file.PunchHole({0, 3}).code(),
             absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(file.Allocate({3, 9}).code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(file.Flush().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(ReadText(memory, 0, 10), "abcdef");
 }

@@ -45,6 +45,12 @@ absl::Status RecordingFile::PunchHole(ByteRange range) {
   return result;
 }
 
+absl::Status RecordingFile::Allocate(ByteRange range) {
+  absl::Status result = target().Allocate(range);
+  Record({FileOperation::kAllocate, range, {}, result.ok()});
+  return result;
+}
+
 absl::Status RecordingFile::Lock(LockRequest request) {
   absl::Status result = target().Lock(request);
   Record({FileOperation::kLock, {}, {}, result.ok()});

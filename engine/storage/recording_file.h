@@ -39,6 +39,7 @@ class RecordingFile : public ForwardingFile {
   absl::Status Flush() override;
   absl::Status Truncate(uint64_t size) override;
   absl::Status PunchHole(ByteRange range) override;
+  absl::Status Allocate(ByteRange range) override;
   absl::Status Lock(LockRequest request) override;
   void Unlock() override;
 

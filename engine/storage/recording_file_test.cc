@@ -67,5 +67,14 @@ TEST(RecordingFileTest, ClearForgets) {
   EXPECT_EQ(file.Count(FileOperation::kFlush), 0u);
 }
 
+TEST(RecordingFileTest, KeepsWhatSpaceWasReserved) {
+  MemoryFile memory;
+  RecordingFile file(memory);
+  ASSERT_TRUE(file.Allocate({1, 2}).ok());
+  EXPECT_EQ(*memory.Size(), 3u);
+  ASSERT_THAT(Kinds(file), ElementsAre(FileOperation::kAllocate));
+  EXPECT_EQ(file.operations()[0].range, (ByteRange{1, 2}));
+}
+
 }  // namespace
 }  // namespace qcow2
