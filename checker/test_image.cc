@@ -6,13 +6,12 @@
 
 #include "engine/format/byte_order.h"
 #include "engine/format/entry_flags.h"
-#include "engine/format/refcount_block.h"
+#include "engine/format/header_extension.h"
 
 namespace qcow2::checker {
 namespace {
 
 constexpr uint64_t kClusters = 16;
-constexpr uint64_t kUsedClusters = 8;
 
 }  // namespace
 
@@ -61,24 +60,20 @@ std::vector<std::string> PassRun::Codes() const {
 TestImage::TestImage(uint32_t version, uint32_t cluster_bits) {
   header.version = version;
   header.cluster_bits = cluster_bits;
-  header.refcount_table_offset = HostOffset(OffsetOf(1));
+  header.refcount_table_offset = HostOffset(OffsetOf(kRefcountTable));
   header.refcount_table_clusters = 1;
-  header.l1_table_offset = HostOffset(OffsetOf(3));
+  header.l1_table_offset = HostOffset(OffsetOf(kL1));
   header.l1_size = 1;
   header.size = 3 * cluster_size();
   if (version < 3) header.header_length = kHeaderLengthV2;
   extensions_end_ = header.encoded_size();
   Truncate(OffsetOf(kClusters));
 
-  WriteBe64(OffsetOf(1), OffsetOf(2));
-  std::vector<std::byte> block(cluster_size());
-  for (uint64_t i = 0; i < kUsedClusters; ++i) {
-    SetRefcount(block, kRefcountOrderV2, i, 1);
-  }
-  Write(OffsetOf(2), block);
-  WriteBe64(OffsetOf(3), OffsetOf(4) | kCopiedFlag);
-  for (uint64_t i = 0; i < 3; ++i) {
-    WriteBe64(OffsetOf(4) + 8 * i, OffsetOf(5 + i) | kCopiedFlag);
+  WriteBe64(OffsetOf(kRefcountTable), OffsetOf(kRefcountBlock));
+  for (uint64_t i = 0; i < kFree; ++i) SetCount(i, 1);
+  SetL1(0, OffsetOf(kL2) | kCopiedFlag);
+  for (uint64_t i = 0; i < kFree - kData; ++i) {
+    SetL2(i, OffsetOf(kData + i) | kCopiedFlag);
   }
 }
 
@@ -96,12 +91,38 @@ void TestImage::WriteBe64(uint64_t offset, uint64_t value) {
   Write(offset, bytes);
 }
 
+void TestImage::Fill(uint64_t cluster, char byte) {
+  Write(OffsetOf(cluster),
+        std::vector<std::byte>(cluster_size(), static_cast<std::byte>(byte)));
+}
+
+void TestImage::SetCount(uint64_t cluster, uint16_t count) {
+  std::array<std::byte, 2> bytes;
+  StoreBe16(bytes.data(), count);
+  Write(OffsetOf(kRefcountBlock) + cluster * bytes.size(), bytes);
+}
+
+void TestImage::SetL1(uint64_t index, uint64_t word) {
+  WriteBe64(OffsetOf(kL1) + index * 8, word);
+}
+
+void TestImage::SetL2(uint64_t index, uint64_t word) {
+  WriteBe64(OffsetOf(kL2) + index * 8, word);
+}
+
+void TestImage::PutSnapshots(uint64_t cluster,
+                             const std::vector<SnapshotEntry>& entries) {
+  Write(OffsetOf(cluster), EncodeSnapshotTable(entries));
+  header.nb_snapshots = static_cast<uint32_t>(entries.size());
+  header.snapshots_offset = HostOffset(OffsetOf(cluster));
+}
+
 void TestImage::AddExtension(uint32_t type, std::span<const std::byte> data) {
-  std::vector<std::byte> bytes(8);
-  StoreBe32(&bytes[0], type);
-  StoreBe32(&bytes[4], static_cast<uint32_t>(data.size()));
-  bytes.insert(bytes.end(), data.begin(), data.end());
-  bytes.resize((bytes.size() + 7) / 8 * 8);
+  HeaderExtension extension;
+  extension.type = type;
+  extension.length = static_cast<uint32_t>(data.size());
+  extension.data = data;
+  const std::vector<std::byte> bytes = EncodeHeaderExtension(extension);
   Write(extensions_end_, bytes);
   extensions_end_ += bytes.size();
 }
@@ -119,6 +140,19 @@ std::vector<std::byte> BytesOf(std::string_view text) {
   std::vector<std::byte> bytes;
   for (const char c : text) bytes.push_back(static_cast<std::byte>(c));
   return bytes;
+}
+
+SnapshotEntry SnapshotOf(uint64_t disk_size_bytes, uint64_t l1_offset,
+                         std::string id, std::string name) {
+  SnapshotEntry entry;
+  entry.l1_table_offset = HostOffset(l1_offset);
+  entry.l1_size = 1;
+  entry.date_seconds = 1700000000;
+  entry.extra_data.resize(kSnapshotExtraSizeV3);
+  StoreBe64(&entry.extra_data[8], disk_size_bytes);
+  entry.id = std::move(id);
+  entry.name = std::move(name);
+  return entry;
 }
 
 }  // namespace qcow2::checker

@@ -17,6 +17,7 @@
 
 #include "checker/check_state.h"
 #include "engine/format/header.h"
+#include "engine/format/snapshot_table.h"
 #include "engine/storage/memory_file.h"
 
 namespace qcow2::checker {
@@ -53,10 +54,16 @@ class PassRun {
   std::vector<Finding> findings_;
 };
 
-// Clusters: 0 header, 1 refcount table, 2 refcount block, 3 L1 table, 4 L2
-// table, 5 to 7 data, 8 to 15 empty and not counted.
 class TestImage {
  public:
+  // Where its structures are, in clusters; behind the header in cluster 0.
+  static constexpr uint64_t kRefcountTable = 1;
+  static constexpr uint64_t kRefcountBlock = 2;
+  static constexpr uint64_t kL1 = 3;
+  static constexpr uint64_t kL2 = 4;
+  static constexpr uint64_t kData = 5;  // to 7
+  static constexpr uint64_t kFree = 8;  // to 15: empty and not counted
+
   explicit TestImage(uint32_t version = 3, uint32_t cluster_bits = 12);
 
   // Written to the image by file().
@@ -69,6 +76,16 @@ class TestImage {
   void Write(uint64_t offset, std::span<const std::byte> bytes);
   void WriteText(uint64_t offset, std::string_view text);
   void WriteBe64(uint64_t offset, uint64_t value);
+  // Fills a cluster with `byte`.
+  void Fill(uint64_t cluster, char byte);
+  // Sets the refcount of a cluster; counts have 16 bits.
+  void SetCount(uint64_t cluster, uint16_t count);
+  // Sets a word of the L1 table and of the L2 table.
+  void SetL1(uint64_t index, uint64_t word);
+  void SetL2(uint64_t index, uint64_t word);
+  // Makes `entries` the snapshot table, at a cluster. Counts stay as they are.
+  void PutSnapshots(uint64_t cluster,
+                    const std::vector<SnapshotEntry>& entries);
   // Appends a header extension behind the header, padded.
   void AddExtension(uint32_t type, std::span<const std::byte> data);
   void Truncate(uint64_t size);
@@ -81,6 +98,10 @@ class TestImage {
 };
 
 std::vector<std::byte> BytesOf(std::string_view text);
+
+// A snapshot of a disk of `disk_size_bytes`, with one L1 entry at `l1_offset`.
+SnapshotEntry SnapshotOf(uint64_t disk_size_bytes, uint64_t l1_offset,
+                         std::string id, std::string name);
 
 }  // namespace qcow2::checker
 

@@ -1,0 +1,125 @@
+// Planning the repair of L1 entries: each kind of damage to a small image, what
+// the entry is afterwards, and what the plan says of it.
+#include <cstdint>
+#include <string>
+
+#include "checker/test_image.h"
+#include "engine/format/entry_flags.h"
+#include "gtest/gtest.h"
+#include "repair/entry_testing.h"
+#include "repair/testing.h"
+
+namespace qcow2::repair {
+namespace {
+
+using checker::TestImage;
+
+TEST_P(AnyShapeTest, FlippedBitOfAnL1EntryIsMendedToTheOrphanTable) {
+  const uint64_t entry = TableEntry(image_);
+  image_.SetL1(0, entry ^ uint64_t{1} << 41);
+  const Planned planned = PlanFor(image_.file());
+  EXPECT_EQ(L1At(image_, planned, 0), entry);
+  EXPECT_EQ(GuestChangesOf(planned),
+            Texts{"recovered 0+" + std::to_string(3 * image_.cluster_size())});
+  ExpectCleanAndDone(planned);
+}
+
+TEST_P(AnyShapeTest, L1EntryPastTheEndIsClearedAndNamedAsLost) {
+  image_.SetL1(0, PastEnd(image_));
+  for (uint64_t i = kL2; i < kFree; ++i) image_.SetCount(i, 0);
+  const Planned planned = PlanFor(image_.file());
+  EXPECT_EQ(L1At(image_, planned, 0), 0);
+  EXPECT_EQ(GuestChangesOf(planned),
+            Texts{"lost 0+" + std::to_string(3 * image_.cluster_size())});
+  ExpectCleanAndDone(planned);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, AnyShapeTest, testing::ValuesIn(kShapes),
+                         NameOfShape);
+
+TEST(L1EntryStepTest, UnalignedL1EntryIsMendedToTheOrphanTable) {
+  TestImage image;
+  const uint64_t entry = TableEntry(image);
+  image.SetL1(0, entry | 0x600);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  ExpectCleanAndDone(planned);
+}
+
+TEST(L1EntryStepTest, UnalignedL1EntryWithoutOrphanStays) {
+  TestImage image;
+  const uint64_t entry = image.OffsetOf(kL2) | kCopiedFlag | 0x600;
+  image.SetL1(0, entry);
+  for (uint64_t i = kL2; i < kFree; ++i) image.SetCount(i, 0);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  EXPECT_TRUE(planned.repair.plan.empty());
+
+  const Planned salvaged = PlanFor(image.file(), WithMode(Mode::kSalvage));
+  EXPECT_EQ(L1At(image, salvaged, 0), 0);
+  EXPECT_EQ(GuestChangesOf(salvaged), Texts{"lost 0+12288"});
+  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+}
+
+TEST(L1EntryStepTest, L1EntryThatNamesGuestDataIsMendedToTheOrphanTable) {
+  TestImage image;
+  image.WriteText(image.OffsetOf(kData), Prose(4096));
+  const uint64_t entry = TableEntry(image);
+  image.SetL1(0, image.OffsetOf(kData) | kCopiedFlag);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  ExpectCleanAndDone(planned);
+}
+
+TEST(L1EntryStepTest, TableThatIsFoundIsMendedAsWell) {
+  TestImage image;
+  const uint64_t entry = TableEntry(image);
+  image.SetL1(0, entry ^ uint64_t{1} << 40);
+  image.SetL2(1, DataEntry(image, 1) ^ uint64_t{1} << 41);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
+  ExpectCleanAndDone(planned);
+}
+
+TEST(L1EntryStepTest, L1EntryThatNamesAnOrphanOfOtherShapeIsCleared) {
+  TestImage image;
+  image.SetL1(0, (image.OffsetOf(kL2) | kCopiedFlag) ^ uint64_t{1} << 41);
+  image.WriteText(image.OffsetOf(kL2), std::string(4096, 'x'));
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), 0);
+  EXPECT_EQ(GuestChangesOf(planned), Texts{"lost 0+12288"});
+}
+
+TEST(L1EntryStepTest, L1EntryThatNamesTheWrongTableIsMended) {
+  TestImage image;
+  const uint64_t entry = TableEntry(image);
+  image.SetL1(0, entry ^ image.OffsetOf(8));
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 0+12288"});
+  ExpectCleanAndDone(planned);
+}
+
+TEST(L1EntryStepTest, L1EntryWithFlagsOnlyIsCleared) {
+  TestImage image;
+  image.header.size = 3 * image.cluster_size();
+  image.header.l1_size = 2;
+  image.SetL1(1, kCopiedFlag);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 1), 0);
+  EXPECT_EQ(GuestChangesOf(planned), Texts{});
+  ExpectCleanAndDone(planned);
+}
+
+TEST(L1EntryStepTest, L1EntryWithAReservedBitAsWellIsMended) {
+  TestImage image;
+  const uint64_t entry = TableEntry(image);
+  image.SetL1(0, (entry ^ uint64_t{1} << 40) | 1);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), entry);
+  ExpectCleanAndDone(planned);
+}
+
+}  // namespace
+}  // namespace qcow2::repair
