@@ -1,0 +1,527 @@
+#include "engine/image/metadata.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/format/byte_order.h"
+#include "engine/status_macros.h"
+
+namespace qcow2 {
+namespace {
+
+// L1 entries that are written together: what a disk writes whole or not at all.
+constexpr uint64_t kL1EntriesPerSector = 512 / kL1EntrySize;
+// Bytes of the snapshot table that are read at a time.
+constexpr uint64_t kSnapshotPieceBytes = uint64_t{1} << 20;
+
+absl::Status RefuseWriting(const Header& header, const File& file) {
+  if (header.has_incompatible(kIncompatibleCorrupt)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.name(),
+                     ": the image is marked corrupt and may only "
+                     "be read; qcow2-fsck --repair mends it"));
+  }
+  if (header.has_incompatible(kIncompatibleDirty)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.name(),
+                     ": the image is marked dirty: its refcounts may be out of "
+                     "date; qcow2-fsck --repair mends them"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Metadata::Metadata(File& file, HeaderArea area, const Geometry& geometry,
+                   const MetadataOptions& options)
+    : file_(file),
+      geometry_(geometry),
+      options_(options),
+      header_(file, std::move(area)),
+      guard_(options.overlap_check),
+      l2_(file, "L2 table", geometry.cluster_size(), options.l2_cache_tables) {}
+
+absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Load(
+    File& file, HeaderArea area, const MetadataOptions& options) {
+  ASSIGN_OR_RETURN(const Geometry geometry, GeometryOf(area.header));
+  if (options.writable) {
+    RETURN_IF_ERROR(RefuseWriting(area.header, file));
+  }
+  std::unique_ptr<Metadata> metadata(
+      new Metadata(file, std::move(area), geometry, options));
+  RETURN_IF_ERROR(metadata->LoadL1());
+  RETURN_IF_ERROR(metadata->LoadSnapshots());
+  if (!options.writable) return metadata;
+  ASSIGN_OR_RETURN(metadata->refcounts_,
+                   Refcounts::Load(file, metadata->header_, geometry,
+                                   options.refcount_cache_tables));
+  ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  metadata->fresh_from_ = HostCluster(geometry.ClustersFor(size));
+  metadata->AddOwners();
+  if ((options.overlap_check & kOverlapInactiveL2) != 0) {
+    RETURN_IF_ERROR(metadata->AddInactiveL2Owners());
+  }
+  return metadata;
+}
+
+absl::Status Metadata::LoadL1() {
+  const uint64_t offset = header().l1_table_offset.value();
+  std::vector<std::byte> bytes(uint64_t{header().l1_size} * kL1EntrySize);
+  RETURN_IF_ERROR(ReadZeroFilled(file_, offset, bytes));
+  l1_.resize(header().l1_size);
+  for (uint64_t i = 0; i < l1_.size(); ++i) {
+    l1_[i] = LoadBe64(bytes.data() + i * kL1EntrySize);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Metadata::LoadSnapshots() {
+  const uint64_t count = header().nb_snapshots;
+  if (count == 0) return absl::OkStatus();
+  std::vector<std::byte> bytes;
+  std::vector<LocatedSnapshot> found;
+  // The table's length is stored nowhere: read on until all entries are whole.
+  while (true) {
+    const uint64_t size = bytes.size();
+    bytes.resize(size + kSnapshotPieceBytes);
+    ASSIGN_OR_RETURN(const size_t got,
+                     file_.Pread(header().snapshots_offset.value() + size,
+                                 std::span(bytes).subspan(size)));
+    bytes.resize(size + got);
+    found = DecodeSnapshotTable(bytes, count);
+    if (found.size() == count && found.back().entry.complete()) break;
+    if (got < kSnapshotPieceBytes || bytes.size() > kMaxSnapshotTableBytes) {
+      return absl::DataLossError(
+          absl::StrCat(file_.name(), ": snapshot table at 0x",
+                       absl::Hex(header().snapshots_offset.value()), ": only ",
+                       found.size(), " of ", count, " entries are there"));
+    }
+  }
+  for (const LocatedSnapshot& located : found) {
+    const uint32_t issues =
+        SnapshotIssues(located.entry, geometry_, header().version);
+    if ((issues & (kSnapshotL1Unaligned | kSnapshotL1TooLarge)) != 0) {
+      return absl::DataLossError(
+          absl::StrCat(file_.name(), ": snapshot table entry at byte ",
+                       located.offset, ": bad L1 table (offset 0x",
+                       absl::Hex(located.entry.l1_table_offset.value()), ", ",
+                       located.entry.l1_size, " entries)"));
+    }
+    snapshots_.push_back(located.entry);
+  }
+  return absl::OkStatus();
+}
+
+void Metadata::AddOwners() {
+  const auto run = [&](HostOffset offset, uint64_t bytes) {
+    return ClusterRun{geometry_.ClusterOf(offset),
+                      geometry_.ClustersFor(bytes)};
+  };
+  guard_.Add(kOverlapMainHeader, {HostCluster(0), 1});
+  guard_.Add(kOverlapActiveL1,
+             run(header().l1_table_offset, l1_.size() * kL1EntrySize));
+  guard_.Add(kOverlapRefcountTable, refcounts_->table_run());
+  guard_.Add(
+      kOverlapSnapshotTable,
+      run(header().snapshots_offset, EncodeSnapshotTable(snapshots_).size()));
+  for (const uint64_t block : refcounts_->table()) {
+    if (block != 0)
+      guard_.Add(kOverlapRefcountBlock, run(HostOffset(block), 1));
+  }
+  for (const uint64_t raw : l1_) {
+    const L1Entry entry(raw);
+    if (entry.has_l2_table()) {
+      guard_.Add(kOverlapActiveL2, run(entry.l2_offset(), 1));
+    }
+  }
+  for (const SnapshotEntry& snapshot : snapshots_) {
+    guard_.Add(kOverlapInactiveL1,
+               run(snapshot.l1_table_offset, snapshot.l1_size * kL1EntrySize));
+  }
+  refcounts_->set_listener(
+      {.new_block =
+           [this](HostOffset block) {
+             guard_.Add(kOverlapRefcountBlock, {geometry_.ClusterOf(block), 1});
+           },
+       .table_moved =
+           [this](ClusterRun before, ClusterRun after) {
+             guard_.Remove(kOverlapRefcountTable, before);
+             guard_.Add(kOverlapRefcountTable, after);
+             FreeLater(before, FreeReason::kOther);
+           }});
+}
+
+absl::Status Metadata::AddInactiveL2Owners() {
+  for (const SnapshotEntry& snapshot : snapshots_) {
+    std::vector<std::byte> bytes(uint64_t{snapshot.l1_size} * kL1EntrySize);
+    RETURN_IF_ERROR(
+        ReadZeroFilled(file_, snapshot.l1_table_offset.value(), bytes));
+    for (uint64_t i = 0; i < snapshot.l1_size; ++i) {
+      const L1Entry entry = L1Entry::Decode(bytes.data() + i * kL1EntrySize);
+      if (!entry.has_l2_table()) continue;
+      guard_.Add(kOverlapInactiveL2,
+                 {geometry_.ClusterOf(entry.l2_offset()), 1});
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CachedTable*> Metadata::L2ForRead(L1Entry entry) {
+  if (!entry.has_l2_table()) return nullptr;
+  if (!geometry_.IsAligned(entry.l2_offset().value())) {
+    const std::string what =
+        absl::StrCat(file_.name(), ": L1 entry 0x", absl::Hex(entry.raw()),
+                     " names an L2 table that is not cluster aligned");
+    return options_.writable ? MarkCorrupt(what) : absl::DataLossError(what);
+  }
+  return l2_.Get(entry.l2_offset());
+}
+
+absl::Status Metadata::BeginChange() {
+  if (!options_.writable) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file_.name(), ": the image was opened read-only"));
+  }
+  RETURN_IF_ERROR(corrupt_);
+  RETURN_IF_ERROR(header_.health());
+  HeaderArea next = area();
+  if (header().version >= 3) {
+    next.header.autoclear_features &= kKnownAutoclearFeatures;
+    if (options_.lazy_refcounts) {
+      next.header.incompatible_features |= kIncompatibleDirty;
+    }
+  }
+  if (next != area()) RETURN_IF_ERROR(header_.Switch(std::move(next)));
+  if (l2_.dirty_count() > l2_.capacity() / 2 ||
+      refcounts_->dirty_blocks() > refcounts_->cache().capacity() / 2) {
+    RETURN_IF_ERROR(Commit());
+  }
+  l2_.Trim();
+  refcounts_->cache().Trim();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CachedTable*> Metadata::L2ForWrite(uint64_t l1_index) {
+  const L1Entry entry = l1_entry(l1_index);
+  ASSIGN_OR_RETURN(CachedTable * old, L2ForRead(entry));
+  if (old != nullptr && entry.copied()) return old;
+  ASSIGN_OR_RETURN(const HostCluster cluster, AllocateTable(1));
+  CachedTable* table = l2_.Create(geometry_.OffsetOf(cluster));
+  if (old != nullptr) {
+    table->bytes = old->bytes;
+    FreeLater({geometry_.ClusterOf(old->offset), 1}, FreeReason::kNever);
+    guard_.Remove(kOverlapActiveL2, {geometry_.ClusterOf(old->offset), 1});
+  }
+  guard_.Add(kOverlapActiveL2, {cluster, 1});
+  SetL1Entry(l1_index, L1Entry(table->offset.value() | kCopiedFlag));
+  return table;
+}
+
+void Metadata::SetL2Entry(CachedTable* table, uint64_t index, L2Entry entry) {
+  entry.Encode(table->bytes.data() + index * geometry_.l2_entry_size(),
+               geometry_);
+  l2_.MarkDirty(table);
+}
+
+void Metadata::SetL1Entry(uint64_t index, L1Entry entry) {
+  l1_[index] = entry.raw();
+  dirty_l1_sectors_.insert(index / kL1EntriesPerSector);
+}
+
+absl::StatusOr<Metadata::Allocation> Metadata::AllocateData(uint64_t most,
+                                                            HostCluster wish) {
+  ASSIGN_OR_RETURN(const ClusterRun run, refcounts_->AllocateUpTo(most, wish));
+  Allocation allocation{run, run.first >= fresh_from_};
+  fresh_from_ = std::max(fresh_from_, run.first + run.clusters);
+  return allocation;
+}
+
+absl::StatusOr<HostCluster> Metadata::AllocateTable(uint64_t clusters) {
+  ASSIGN_OR_RETURN(const HostCluster first, refcounts_->Allocate(clusters));
+  fresh_from_ = std::max(fresh_from_, first + clusters);
+  return first;
+}
+
+absl::StatusOr<HostOffset> Metadata::AllocateBytes(uint64_t bytes) {
+  const uint64_t in_last = geometry_.OffsetInCluster(free_byte_offset_);
+  if (in_last != 0) {
+    const HostCluster last = geometry_.ClusterOf(HostOffset(free_byte_offset_));
+    ASSIGN_OR_RETURN(const uint64_t count, refcounts_->Get(last));
+    const bool fits = in_last + bytes <= geometry_.cluster_size();
+    ASSIGN_OR_RETURN(const uint64_t next, refcounts_->Get(last + 1));
+    if (count > 0 && count < geometry_.refcount_max() && (fits || next == 0)) {
+      const HostOffset at(free_byte_offset_);
+      if (!fits) {
+        ASSIGN_OR_RETURN(const ClusterRun run,
+                         refcounts_->AllocateUpTo(1, last + 1));
+        fresh_from_ = std::max(fresh_from_, run.first + 1);
+        if (run.first != last + 1) {
+          free_byte_offset_ = geometry_.OffsetOf(run.first).value() + bytes;
+          return geometry_.OffsetOf(run.first);
+        }
+      }
+      RETURN_IF_ERROR(refcounts_->Add({last, 1}));
+      free_byte_offset_ += bytes;
+      return at;
+    }
+  }
+  ASSIGN_OR_RETURN(const HostCluster fresh, AllocateTable(1));
+  free_byte_offset_ = geometry_.OffsetOf(fresh).value() + bytes;
+  return geometry_.OffsetOf(fresh);
+}
+
+void Metadata::FreeLater(ClusterRun run, FreeReason reason) {
+  if (run.clusters == 0) return;
+  if (!frees_.empty()) {
+    PendingFree& last = frees_.back();
+    if (last.reason == reason &&
+        last.run.first + last.run.clusters == run.first) {
+      last.run.clusters += run.clusters;
+      return;
+    }
+  }
+  frees_.push_back({run, reason});
+}
+
+void Metadata::FreeEntryLater(L2Entry entry, FreeReason reason) {
+  if (entry.is_compressed()) {
+    const CompressedDescriptor data = entry.compressed(geometry_);
+    const HostCluster first = geometry_.ClusterOf(data.offset);
+    const HostCluster last =
+        geometry_.ClusterOf(data.offset + (data.length - 1));
+    FreeLater({first, last - first + 1}, FreeReason::kNever);
+    return;
+  }
+  if (entry.host_offset().value() == 0 || header().has_external_data_file()) {
+    return;
+  }
+  FreeLater({geometry_.ClusterOf(entry.host_offset()), 1}, reason);
+}
+
+absl::Status Metadata::FlushFiles() {
+  if (!unflushed_.exchange(false)) return absl::OkStatus();
+  absl::Status status =
+      data_file_ == nullptr ? absl::OkStatus() : data_file_->Flush();
+  if (status.ok()) status = file_.Flush();
+  if (!status.ok()) unflushed_.store(true);
+  return status;
+}
+
+absl::Status Metadata::WriteRefcounts() {
+  if (!refcounts_->dirty()) return absl::OkStatus();
+  unflushed_.store(true);
+  return refcounts_->Write([this](HostOffset offset) {
+    return GuardWrite({offset.value(), geometry_.cluster_size()},
+                      kOverlapRefcountBlock);
+  });
+}
+
+absl::Status Metadata::WriteL1() {
+  for (const uint64_t sector : dirty_l1_sectors_) {
+    const uint64_t first = sector * kL1EntriesPerSector;
+    const uint64_t count =
+        std::min<uint64_t>(kL1EntriesPerSector, l1_.size() - first);
+    std::vector<std::byte> bytes(count * kL1EntrySize);
+    for (uint64_t i = 0; i < count; ++i) {
+      StoreBe64(bytes.data() + i * kL1EntrySize, l1_[first + i]);
+    }
+    const uint64_t offset =
+        header().l1_table_offset.value() + first * kL1EntrySize;
+    RETURN_IF_ERROR(GuardWrite({offset, bytes.size()}, kOverlapActiveL1));
+    unflushed_.store(true);
+    RETURN_IF_ERROR(file_.Pwrite(offset, bytes));
+  }
+  dirty_l1_sectors_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status Metadata::WriteMappings() {
+  if (l2_.dirty_count() == 0 && dirty_l1_sectors_.empty()) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(FlushFiles());
+  if (l2_.dirty_count() > 0) {
+    unflushed_.store(true);
+    RETURN_IF_ERROR(l2_.WriteDirty([this](HostOffset offset) {
+      return GuardWrite({offset.value(), geometry_.cluster_size()},
+                        kOverlapActiveL2);
+    }));
+  }
+  if (dirty_l1_sectors_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(FlushFiles());
+  return WriteL1();
+}
+
+bool Metadata::PassesDiscard(FreeReason reason) const {
+  switch (reason) {
+    case FreeReason::kNever:
+      return false;
+    case FreeReason::kAlways:
+      return true;
+    case FreeReason::kRequest:
+      return options_.pass_discard_request;
+    case FreeReason::kSnapshot:
+      return options_.pass_discard_snapshot;
+    case FreeReason::kOther:
+      return options_.pass_discard_other;
+  }
+  return false;
+}
+
+absl::Status Metadata::ApplyFrees() {
+  if (frees_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(FlushFiles());
+  std::vector<PendingFree> frees;
+  frees.swap(frees_);
+  for (const PendingFree& free : frees) {
+    const absl::Status status =
+        refcounts_->Subtract(free.run, [&](ClusterRun freed) {
+          for (uint64_t i = 0; i < freed.clusters; ++i) {
+            l2_.Forget(geometry_.OffsetOf(freed.first + i));
+          }
+          if (!PassesDiscard(free.reason)) return;
+          // The space is given back as far as that can be done; that it could
+          // not harms nobody.
+          unflushed_.store(true);
+          file_
+              .PunchHole({geometry_.OffsetOf(freed.first).value(),
+                          freed.clusters << geometry_.cluster_bits()})
+              .IgnoreError();
+        });
+    if (!status.ok()) return MarkCorrupt(std::string(status.message()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Metadata::Commit() {
+  if (!options_.writable) return absl::OkStatus();
+  RETURN_IF_ERROR(corrupt_);
+  RETURN_IF_ERROR(header_.health());
+  const bool dirty = header().has_incompatible(kIncompatibleDirty);
+  // With the dirty bit on, counts are late until they are too many to keep.
+  if (!dirty ||
+      refcounts_->dirty_blocks() > refcounts_->cache().capacity() / 2) {
+    RETURN_IF_ERROR(WriteRefcounts());
+  }
+  RETURN_IF_ERROR(WriteMappings());
+  return ApplyFrees();
+}
+
+absl::Status Metadata::Flush() {
+  if (!options_.writable) return absl::OkStatus();
+  RETURN_IF_ERROR(Commit());
+  return FlushFiles();
+}
+
+absl::Status Metadata::Close() {
+  if (!options_.writable || !corrupt_.ok()) return corrupt_;
+  RETURN_IF_ERROR(Commit());
+  RETURN_IF_ERROR(WriteRefcounts());
+  RETURN_IF_ERROR(FlushFiles());
+  if (!header().has_incompatible(kIncompatibleDirty)) return absl::OkStatus();
+  HeaderArea next = area();
+  next.header.incompatible_features &= ~kIncompatibleDirty;
+  return header_.Switch(std::move(next));
+}
+
+absl::Status Metadata::SwitchHeader(HeaderArea next) {
+  RETURN_IF_ERROR(Commit());
+  RETURN_IF_ERROR(FlushFiles());
+  return header_.Switch(std::move(next));
+}
+
+absl::Status Metadata::SwitchSnapshots(HeaderArea next,
+                                       std::vector<SnapshotEntry> snapshots) {
+  RETURN_IF_ERROR(SwitchHeader(std::move(next)));
+  const auto run = [&](HostOffset offset, uint64_t bytes) {
+    return ClusterRun{geometry_.ClusterOf(offset),
+                      geometry_.ClustersFor(bytes)};
+  };
+  for (const SnapshotEntry& old : snapshots_) {
+    guard_.Remove(kOverlapInactiveL1,
+                  run(old.l1_table_offset, old.l1_size * kL1EntrySize));
+  }
+  for (const SnapshotEntry& entry : snapshots) {
+    guard_.Add(kOverlapInactiveL1,
+               run(entry.l1_table_offset, entry.l1_size * kL1EntrySize));
+  }
+  snapshots_ = std::move(snapshots);
+  return absl::OkStatus();
+}
+
+absl::Status Metadata::ReplaceL1(HeaderArea next,
+                                 std::vector<uint64_t> entries) {
+  RETURN_IF_ERROR(Commit());
+  const uint64_t clusters = std::max<uint64_t>(
+      1, geometry_.ClustersFor(entries.size() * kL1EntrySize));
+  ASSIGN_OR_RETURN(const HostCluster first, AllocateTable(clusters));
+  std::vector<std::byte> bytes(clusters << geometry_.cluster_bits());
+  for (uint64_t i = 0; i < entries.size(); ++i) {
+    StoreBe64(bytes.data() + i * kL1EntrySize, entries[i]);
+  }
+  const HostOffset offset = geometry_.OffsetOf(first);
+  RETURN_IF_ERROR(GuardWrite({offset.value(), bytes.size()}));
+  unflushed_.store(true);
+  RETURN_IF_ERROR(file_.Pwrite(offset.value(), bytes));
+  const ClusterRun before{geometry_.ClusterOf(header().l1_table_offset),
+                          geometry_.ClustersFor(l1_.size() * kL1EntrySize)};
+  next.header.l1_table_offset = offset;
+  next.header.l1_size = static_cast<uint32_t>(entries.size());
+  RETURN_IF_ERROR(SwitchHeader(std::move(next)));
+  guard_.Remove(kOverlapActiveL1, before);
+  guard_.Add(kOverlapActiveL1, {first, clusters});
+  for (const uint64_t raw : l1_) {
+    guard_.Remove(kOverlapActiveL2,
+                  {geometry_.ClusterOf(L1Entry(raw).l2_offset()), 1});
+  }
+  for (const uint64_t raw : entries) {
+    if (!L1Entry(raw).has_l2_table()) continue;
+    guard_.Add(kOverlapActiveL2,
+               {geometry_.ClusterOf(L1Entry(raw).l2_offset()), 1});
+  }
+  l1_ = std::move(entries);
+  FreeLater(before, FreeReason::kOther);
+  return absl::OkStatus();
+}
+
+absl::Status Metadata::GuardWrite(ByteRange range, uint32_t own) {
+  const HostCluster first = geometry_.ClusterOf(HostOffset(range.offset));
+  const HostCluster last =
+      geometry_.ClusterOf(HostOffset(range.offset + range.length - 1));
+  const uint32_t owners = guard_.Find({first, last - first + 1}, own);
+  if (owners == 0) return absl::OkStatus();
+  const std::string_view name = NameOfOverlap(owners);
+  return MarkCorrupt(absl::StrCat(file_.name(), ": a write of ", range.length,
+                                  " bytes at 0x", absl::Hex(range.offset),
+                                  " would hit ",
+                                  absl::string_view(name.data(), name.size())));
+}
+
+absl::Status Metadata::MarkCorrupt(const std::string& why) {
+  if (corrupt_.ok() && options_.writable && header_.health().ok()) {
+    if (header().version >= 3) {
+      HeaderArea next = area();
+      next.header.incompatible_features |= kIncompatibleCorrupt;
+      header_.Switch(std::move(next)).IgnoreError();
+    }
+    corrupt_ = absl::DataLossError(absl::StrCat(
+        why,
+        "; the image is not written any more, qcow2-fsck --repair mends "
+        "it"));
+  }
+  return corrupt_.ok() ? absl::DataLossError(why) : corrupt_;
+}
+
+void Metadata::DropUnusedTables() {
+  l2_.DropUnused();
+  if (refcounts_ != nullptr) refcounts_->cache().DropUnused();
+}
+
+void Metadata::DropTables() {
+  l2_.DropAll();
+  if (refcounts_ != nullptr) refcounts_->cache().DropAll();
+}
+
+}  // namespace qcow2
