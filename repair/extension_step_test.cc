@@ -150,8 +150,8 @@ TEST(ExtensionStepTest, LuksHeaderTellsTheCryptMethod) {
   image.Write(image.OffsetOf(8), kLuksMagic);
   image.Write(image.OffsetOf(8) + 6, std::vector<std::byte>{{}, std::byte{1}});
   const Planned planned = PlanDeeply(image.file());
-  EXPECT_TRUE(Has(planned.repair.before, Problem::kLuksUnexpected));
-  EXPECT_FALSE(Has(planned.repair.after, Problem::kLuksUnexpected));
+  EXPECT_TRUE(planned.repair.before.Found(Problem::kLuksUnexpected));
+  EXPECT_FALSE(planned.repair.after.Found(Problem::kLuksUnexpected));
   EXPECT_EQ(HeaderOf(*planned.view).crypt_method, kCryptLuks);
 }
 

@@ -111,7 +111,7 @@ TEST(HeaderStepTest, UnreadableCompressedClustersTellNothing) {
   image.WriteText(image.OffsetOf(kData), "neither of the two");
   image.SetL2(0, CompressedWord(image, image.OffsetOf(kData), 1));
   const Planned planned = PlanDeeply(image.file());
-  EXPECT_TRUE(Has(planned.repair.after, Problem::kCompressionTypeBit));
+  EXPECT_TRUE(planned.repair.after.Found(Problem::kCompressionTypeBit));
 }
 
 TEST(HeaderStepTest, AutoclearBitsWithNothingToVouchForAreCleared) {

@@ -21,7 +21,6 @@
 namespace qcow2::repair {
 namespace {
 
-using checker::Finding;
 using checker::Problem;
 
 // What can be read through the tables of an image, by a name of its place:
@@ -181,12 +180,9 @@ void ExpectReadsTheSame(const File& image, const File& view) {
 }
 
 bool HasOverlap(const checker::CheckReport& report) {
-  return std::any_of(report.problems.begin(), report.problems.end(),
-                     [](const Finding& f) {
-                       return f.problem == Problem::kOverlapMetadata ||
-                              f.problem == Problem::kOverlapGuestData ||
-                              f.problem == Problem::kL2TableReferencedTwice;
-                     });
+  return report.Found(Problem::kOverlapMetadata) ||
+         report.Found(Problem::kOverlapGuestData) ||
+         report.Found(Problem::kL2TableReferencedTwice);
 }
 
 StepRun::StepRun(const File& image) : view(*OverlayFile::Create(image)) {

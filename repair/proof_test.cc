@@ -1,38 +1,33 @@
+// Proving a plan: every kind of change to a small image that a plan might
+// propose, and whether it may be committed.
 #include "repair/proof.h"
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "checker/check.h"
 #include "checker/test_image.h"
 #include "engine/codec/deflate.h"
-#include "engine/format/byte_order.h"
 #include "engine/format/entry_flags.h"
+#include "engine/format/header.h"
 #include "engine/format/header_extension.h"
-#include "engine/format/l2_entry.h"
-#include "engine/format/snapshot_table.h"
 #include "engine/storage/faulty_file.h"
 #include "engine/storage/overlay_file.h"
+#include "gtest/gtest.h"
+#include "repair/metadata_edit.h"
+#include "repair/plan.h"
+#include "repair/testing.h"
 
 namespace qcow2::repair {
 namespace {
 
 using checker::TestImage;
 using Kind = ProofFailure::Kind;
-
-// Clusters of TestImage.
-constexpr uint64_t kRefcountBlock = 2;
-constexpr uint64_t kL1 = 3;
-constexpr uint64_t kL2 = 4;
-constexpr uint64_t kData = 5;
-constexpr uint64_t kFree = 8;
 
 // An image, a view of it that the test changes, and the proof of that.
 class Proposal {
@@ -47,27 +42,37 @@ class Proposal {
   Plan& plan() { return planned_.plan; }
 
   uint64_t OffsetOf(uint64_t cluster) const { return cluster << cluster_bits_; }
-  void WriteBe64(uint64_t offset, uint64_t value) {
-    std::array<std::byte, 8> bytes;
-    StoreBe64(bytes.data(), value);
+  void Write(uint64_t offset, std::span<const std::byte> bytes) {
     ASSERT_TRUE(view_->Pwrite(offset, bytes).ok());
   }
+  void WriteBe64(uint64_t offset, uint64_t value) {
+    ASSERT_TRUE(repair::WriteBe64(*view_, offset, value).ok());
+  }
+  void SetL1(uint64_t index, uint64_t word) {
+    WriteBe64(OffsetOf(kL1) + 8 * index, word);
+  }
+  void SetL2(uint64_t index, uint64_t word) {
+    WriteBe64(OffsetOf(kL2) + 8 * index, word);
+  }
   void Fill(uint64_t cluster, char byte) {
-    const std::vector<std::byte> bytes(uint64_t{1} << cluster_bits_,
-                                       std::byte(byte));
-    ASSERT_TRUE(view_->Pwrite(OffsetOf(cluster), bytes).ok());
+    Write(
+        OffsetOf(cluster),
+        std::vector<std::byte>(uint64_t{1} << cluster_bits_, std::byte(byte)));
   }
   void Copy(uint64_t from, uint64_t to) {
-    std::vector<std::byte> bytes(uint64_t{1} << cluster_bits_);
-    ASSERT_TRUE(ReadZeroFilled(*view_, OffsetOf(from), bytes).ok());
-    ASSERT_TRUE(view_->Pwrite(OffsetOf(to), bytes).ok());
+    Write(OffsetOf(to),
+          BytesAt(*view_, OffsetOf(from), uint64_t{1} << cluster_bits_));
   }
   // In a block of 16-bit counts.
   void SetCount(uint64_t cluster, uint16_t count) {
-    std::array<std::byte, 2> bytes;
-    StoreBe16(bytes.data(), count);
-    ASSERT_TRUE(
-        view_->Pwrite(OffsetOf(kRefcountBlock) + 2 * cluster, bytes).ok());
+    Write(OffsetOf(kRefcountBlock) + 2 * cluster,
+          std::array{std::byte(count >> 8), std::byte(count & 0xff)});
+  }
+  // Copies a cluster that has one owner to kFree, and moves its count.
+  void Move(uint64_t cluster) {
+    Copy(cluster, kFree);
+    SetCount(cluster, 0);
+    SetCount(kFree, 1);
   }
   void NameLost(uint64_t offset, uint64_t length,
                 const std::string& snapshot = "") {
@@ -107,9 +112,7 @@ std::unique_ptr<TestImage> Lettered(uint32_t version = 3,
                                     uint32_t cluster_bits = 12) {
   auto image = std::make_unique<TestImage>(version, cluster_bits);
   for (uint64_t i = 0; i < 3; ++i) {
-    image->Write(image->OffsetOf(kData + i),
-                 std::vector<std::byte>(image->cluster_size(),
-                                        std::byte(static_cast<char>('a' + i))));
+    image->Fill(kData + i, static_cast<char>('a' + i));
   }
   return image;
 }
@@ -122,21 +125,9 @@ std::unique_ptr<TestImage> WithSnapshot(const std::vector<uint64_t>& l2_words) {
   for (size_t i = 0; i < l2_words.size(); ++i) {
     image->WriteBe64(image->OffsetOf(9) + 8 * i, l2_words[i]);
   }
-  SnapshotEntry entry;
-  entry.l1_table_offset = HostOffset(image->OffsetOf(8));
-  entry.l1_size = 1;
-  entry.id = "1";
-  entry.name = "s";
-  entry.extra_data.resize(16);
-  StoreBe64(entry.extra_data.data() + 8, image->header.size);
-  const std::array<SnapshotEntry, 1> entries = {entry};
-  image->Write(image->OffsetOf(10), EncodeSnapshotTable(entries));
-  image->header.nb_snapshots = 1;
-  image->header.snapshots_offset = HostOffset(image->OffsetOf(10));
-  for (const uint64_t cluster : {8, 9, 10}) {
-    image->Write(image->OffsetOf(kRefcountBlock) + 2 * cluster,
-                 std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
-  }
+  image->PutSnapshots(10, {checker::SnapshotOf(image->header.size,
+                                               image->OffsetOf(8), "1", "s")});
+  for (const uint64_t cluster : {8, 9, 10}) image->SetCount(cluster, 1);
   return image;
 }
 
@@ -147,8 +138,7 @@ TEST(ProofTest, AnUntouchedViewIsProven) {
 
 TEST(ProofTest, ARefcountMendedIsProvenByMapping) {
   auto image = Lettered();
-  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kData,
-               std::array<std::byte, 2>{std::byte{0}, std::byte{7}});
+  image->SetCount(kData, 7);
   Proposal proposal(*image);
   proposal.SetCount(kData, 1);
   const ProofResult result = proposal.Run();
@@ -161,7 +151,7 @@ TEST(ProofTest, ARefcountMendedIsProvenByMapping) {
 TEST(ProofTest, AnEntryThatIsClearedFails) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.SetL2(1, 0);
   EXPECT_EQ(proposal.GuestFailures(),
             "4096 bytes of the active disk at offset 4096 would read "
             "otherwise: the host cluster at 0x6000 before, zeros after\n");
@@ -170,7 +160,7 @@ TEST(ProofTest, AnEntryThatIsClearedFails) {
 TEST(ProofTest, ARangeThePlanNamesMayReadOtherwise) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.SetL2(1, 0);
   proposal.SetCount(kData + 1, 0);
   proposal.NameLost(4096, 4096);
   const ProofResult result = proposal.Run();
@@ -180,7 +170,7 @@ TEST(ProofTest, ARangeThePlanNamesMayReadOtherwise) {
 TEST(ProofTest, OnlyWhatIsNamedMayReadOtherwise) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.SetL2(1, 0);
   proposal.NameLost(4096, 4095);
   proposal.NameLost(4096, 4096, "another");
   EXPECT_EQ(proposal.GuestFailures(),
@@ -191,11 +181,8 @@ TEST(ProofTest, OnlyWhatIsNamedMayReadOtherwise) {
 TEST(ProofTest, AClusterMovedWithItsContentIsProven) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.Copy(kData, kFree);
-  proposal.WriteBe64(proposal.OffsetOf(kL2),
-                     proposal.OffsetOf(kFree) | kCopiedFlag);
-  proposal.SetCount(kData, 0);
-  proposal.SetCount(kFree, 1);
+  proposal.Move(kData);
+  proposal.SetL2(0, proposal.OffsetOf(kFree) | kCopiedFlag);
   const ProofResult result = proposal.Run();
   EXPECT_TRUE(result.ok);
   EXPECT_EQ(result.statistics.guest_bytes_by_content, 4096u);
@@ -204,19 +191,17 @@ TEST(ProofTest, AClusterMovedWithItsContentIsProven) {
 TEST(ProofTest, AClusterMovedWithoutItsContentFails) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+  proposal.SetL2(0, proposal.OffsetOf(kFree));
   EXPECT_NE(proposal.GuestFailures(), "");
-  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kData + 1));
+  proposal.SetL2(0, proposal.OffsetOf(kData + 1));
   EXPECT_NE(proposal.GuestFailures(), "");
 }
 
 TEST(ProofTest, GuestDataOverwrittenInPlaceFails) {
   auto image = Lettered();
   Proposal proposal(*image);
-  ASSERT_TRUE(proposal.view()
-                  .Pwrite(proposal.OffsetOf(kData + 2) + 4095,
-                          std::array<std::byte, 1>{std::byte{'x'}})
-                  .ok());
+  proposal.Write(proposal.OffsetOf(kData + 2) + 4095,
+                 std::array<std::byte, 1>{std::byte{'x'}});
   EXPECT_EQ(proposal.GuestFailures(),
             "4096 bytes of the active disk at offset 8192 would read "
             "otherwise: the host cluster at 0x7000 before, the host cluster at "
@@ -234,10 +219,8 @@ TEST(ProofTest, WhatLiesPastTheDisksEndIsNotRead) {
   auto image = Lettered();
   image->header.size = 2 * 4096 + 512;
   Proposal proposal(*image);
-  ASSERT_TRUE(proposal.view()
-                  .Pwrite(proposal.OffsetOf(kData + 2),
-                          std::vector<std::byte>(4096, std::byte{'x'}))
-                  .ok());
+  proposal.Write(proposal.OffsetOf(kData + 2),
+                 std::vector<std::byte>(4096, std::byte{'x'}));
   EXPECT_EQ(proposal.GuestFailures(),
             "512 bytes of the active disk at offset 8192 would read otherwise: "
             "the host cluster at 0x7000 before, the host cluster at 0x7000 "
@@ -247,11 +230,8 @@ TEST(ProofTest, WhatLiesPastTheDisksEndIsNotRead) {
 TEST(ProofTest, ATableMovedIsProven) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.Copy(kL2, kFree);
-  proposal.WriteBe64(proposal.OffsetOf(kL1),
-                     proposal.OffsetOf(kFree) | kCopiedFlag);
-  proposal.SetCount(kL2, 0);
-  proposal.SetCount(kFree, 1);
+  proposal.Move(kL2);
+  proposal.SetL1(0, proposal.OffsetOf(kFree) | kCopiedFlag);
   EXPECT_TRUE(proposal.Run().ok);
 }
 
@@ -262,11 +242,11 @@ TEST(ProofTest, ATableLostOrUnreachableFails) {
       "host cluster at 0x5000 before, ";
   {
     Proposal proposal(*image);
-    proposal.WriteBe64(proposal.OffsetOf(kL1), 0);
+    proposal.SetL1(0, 0);
     EXPECT_EQ(proposal.GuestFailures(), three + "zeros after\n");
   }
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2) + 512);
+  proposal.SetL1(0, proposal.OffsetOf(kL2) + 512);
   EXPECT_EQ(proposal.GuestFailures(),
             three + "nothing that can be read after\n");
 }
@@ -277,7 +257,7 @@ TEST(ProofTest, AnL1TableMovedIsComparedWhole) {
   proposal.Copy(kL1, kFree);
   Header header = image->header;
   header.l1_table_offset = HostOffset(proposal.OffsetOf(kFree));
-  ASSERT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+  proposal.Write(0, header.Encode());
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.Copy(kData, kFree);  // any other bytes
   EXPECT_NE(proposal.GuestFailures(), "");
@@ -285,27 +265,26 @@ TEST(ProofTest, AnL1TableMovedIsComparedWhole) {
 
 TEST(ProofTest, WhatCouldNotBeReadMayBecomeAnything) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 512);
+  image->SetL2(0, image->OffsetOf(kData) + 512);
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2),
-                     proposal.OffsetOf(kData) | kCopiedFlag);
+  proposal.SetL2(0, proposal.OffsetOf(kData) | kCopiedFlag);
   EXPECT_TRUE(proposal.Run().ok);
 }
 
 TEST(ProofTest, ZeroesWrittenAsAFlagAreProven) {
   auto image = Lettered();
-  image->Write(image->OffsetOf(kData), std::vector<std::byte>(4096));
+  image->Fill(kData, 0);
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2), kZeroFlag);
+  proposal.SetL2(0, kZeroFlag);
   EXPECT_EQ(proposal.GuestFailures(), "");
 }
 
 TEST(ProofTest, WithABackingFileUnallocatedIsNotZeros) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL2), kZeroFlag);
+  image->SetL2(0, kZeroFlag);
   const auto clear = [&] {
     Proposal proposal(*image);
-    proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
+    proposal.SetL2(0, 0);
     return proposal.GuestFailures();
   };
   EXPECT_EQ(clear(), "");
@@ -353,7 +332,7 @@ TEST(ProofTest, ASharedTableConcernsAllWhoReadThroughIt) {
   auto image = WithSnapshot({});
   image->WriteBe64(image->OffsetOf(8), image->OffsetOf(kL2));
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
+  proposal.SetL2(0, 0);
   proposal.NameLost(0, 4096);
   EXPECT_EQ(proposal.GuestFailures(),
             "4096 bytes of snapshot \"s\" at offset 0 would read otherwise: "
@@ -365,7 +344,7 @@ TEST(ProofTest, ASnapshotThatIsGoneFailsUnlessNamed) {
   Proposal proposal(*image);
   Header header = image->header;
   header.nb_snapshots = 0;
-  ASSERT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+  proposal.Write(0, header.Encode());
   EXPECT_EQ(proposal.GuestFailures(), "snapshot \"s\" would be gone\n");
   proposal.NameLost(0, header.size, "s");
   EXPECT_EQ(proposal.GuestFailures(), "");
@@ -375,10 +354,7 @@ TEST(ProofTest, ASnapshotWhoseNameIsMendedIsTheSame) {
   auto image = WithSnapshot({kZeroFlag});
   Proposal proposal(*image);
   const std::string other = "2x";
-  ASSERT_TRUE(
-      proposal.view()
-          .Pwrite(proposal.OffsetOf(10) + 40 + 16, checker::BytesOf(other))
-          .ok());
+  proposal.Write(proposal.OffsetOf(10) + 40 + 16, checker::BytesOf(other));
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.WriteBe64(proposal.OffsetOf(9), proposal.OffsetOf(kData));
   EXPECT_NE(proposal.GuestFailures(), "");
@@ -386,46 +362,34 @@ TEST(ProofTest, ASnapshotWhoseNameIsMendedIsTheSame) {
   EXPECT_EQ(proposal.GuestFailures(), "");
 }
 
-// The word for compressed data at `offset` and one sector more.
-uint64_t CompressedWord(const TestImage& image, uint64_t offset,
-                        uint64_t sectors) {
-  const Geometry geometry =
-      *Geometry::Create(image.header.cluster_bits, 4, false);
-  return L2Entry::FromCompressed({HostOffset(offset), 0, sectors}, geometry)
-      .raw();
-}
-
-TEST(ProofTest, CompressedDataIsComparedDecompressed) {
+// The image's first guest cluster holds 'z's, compressed, in kData.
+std::unique_ptr<TestImage> Compressed() {
   auto image = Lettered();
   const std::vector<std::byte> data(4096, std::byte{'z'});
   image->Write(image->OffsetOf(kData),
                *CompressCluster(CompressionType::kDeflate, data));
-  image->WriteBe64(image->OffsetOf(kL2),
-                   CompressedWord(*image, image->OffsetOf(kData), 1));
+  image->SetL2(0, CompressedWord(*image, image->OffsetOf(kData), 1));
+  return image;
+}
+
+TEST(ProofTest, CompressedDataIsComparedDecompressed) {
+  auto image = Compressed();
   Proposal proposal(*image);
   proposal.Copy(kData, kFree);
-  proposal.WriteBe64(proposal.OffsetOf(kL2),
-                     CompressedWord(*image, image->OffsetOf(kFree), 2));
+  proposal.SetL2(0, CompressedWord(*image, image->OffsetOf(kFree), 2));
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.Fill(kFree, 'z');
-  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+  proposal.SetL2(0, proposal.OffsetOf(kFree));
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.Fill(kFree, 'y');
   EXPECT_NE(proposal.GuestFailures(), "");
 }
 
 TEST(ProofTest, CompressedDataOverwrittenInPlaceFails) {
-  auto image = Lettered();
-  const std::vector<std::byte> data(4096, std::byte{'z'});
-  image->Write(image->OffsetOf(kData),
-               *CompressCluster(CompressionType::kDeflate, data));
-  image->WriteBe64(image->OffsetOf(kL2),
-                   CompressedWord(*image, image->OffsetOf(kData), 1));
+  auto image = Compressed();
   Proposal proposal(*image);
-  ASSERT_TRUE(proposal.view()
-                  .Pwrite(proposal.OffsetOf(kData) + 1024,
-                          std::array<std::byte, 1>{std::byte{1}})
-                  .ok());
+  proposal.Write(proposal.OffsetOf(kData) + 1024,
+                 std::array<std::byte, 1>{std::byte{1}});
   EXPECT_EQ(proposal.GuestFailures(), "");
   proposal.Fill(kData, 'x');
   EXPECT_NE(proposal.GuestFailures(), "");
@@ -435,7 +399,7 @@ TEST(ProofTest, SubclustersAreComparedOneByOne) {
   auto image = Lettered(3, 14);
   image->header.incompatible_features |= kIncompatibleExtendedL2;
   const uint64_t table = image->OffsetOf(kL2);
-  image->Write(table, std::vector<std::byte>(image->cluster_size()));
+  image->Fill(kL2, 0);
   image->WriteBe64(table, image->OffsetOf(kData) | kCopiedFlag);
   image->WriteBe64(table + 8, 0x0000000f'00000ff0);
   Proposal proposal(*image);
@@ -454,14 +418,14 @@ TEST(ProofTest, EncryptedDataMayMoveOnlyWhereItsPlaceIsNotPartOfTheKey) {
     image->header.crypt_method = method;
     Proposal proposal(*image);
     proposal.Copy(kData, kFree);
-    proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+    proposal.SetL2(0, proposal.OffsetOf(kFree));
     EXPECT_EQ(proposal.GuestFailures().empty(), method == kCryptAes);
   }
 }
 
 TEST(ProofTest, AFileThatGrowsOverAPlaceAnEntryNamesFails) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(20));
+  image->SetL2(0, image->OffsetOf(20));
   Proposal proposal(*image);
   ASSERT_TRUE(proposal.view().Truncate(proposal.OffsetOf(21)).ok());
   EXPECT_EQ(proposal.GuestFailures(), "");
@@ -471,7 +435,7 @@ TEST(ProofTest, AFileThatGrowsOverAPlaceAnEntryNamesFails) {
 
 TEST(ProofTest, AFileThatGrowsOverAPlaceOfATableFails) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(20));
+  image->SetL1(0, image->OffsetOf(20));
   Proposal proposal(*image);
   ASSERT_TRUE(proposal.view().Truncate(proposal.OffsetOf(21)).ok());
   EXPECT_EQ(proposal.GuestFailures(), "");
@@ -484,15 +448,13 @@ TEST(ProofTest, ExternalDataStaysAtItsOffset) {
   image->header.incompatible_features |= kIncompatibleDataFile;
   image->AddExtension(kExtensionDataFile, checker::BytesOf("data"));
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2),
-                     proposal.OffsetOf(kData + 1) | kCopiedFlag);
+  proposal.SetL2(0, proposal.OffsetOf(kData + 1) | kCopiedFlag);
   EXPECT_NE(proposal.GuestFailures(), "");
 }
 
 TEST(ProofTest, CountedClustersWithoutAnOwnerAreNotOverwritten) {
   auto image = Lettered();
-  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kFree,
-               std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
+  image->SetCount(kFree, 1);
   Proposal proposal(*image);
   proposal.Fill(kFree, 'x');
   proposal.Fill(kFree + 1, 'x');
@@ -503,8 +465,7 @@ TEST(ProofTest, CountedClustersWithoutAnOwnerAreNotOverwritten) {
 
 TEST(ProofTest, NewDamageFails) {
   auto image = Lettered();
-  image->Write(image->OffsetOf(kRefcountBlock) + 2 * kFree,
-               std::array<std::byte, 2>{std::byte{0}, std::byte{1}});
+  image->SetCount(kFree, 1);
   Proposal proposal(*image);
   proposal.SetCount(kFree, 0);
   EXPECT_TRUE(proposal.Run().ok);
@@ -517,11 +478,10 @@ TEST(ProofTest, NewDamageFails) {
 
 TEST(ProofTest, DamageBehindAMendedEntryIsNotNew) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(kL2) + 512);
-  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  image->SetL1(0, image->OffsetOf(kL2) + 512);
+  image->SetL2(0, image->OffsetOf(kData) + 1024);
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL1),
-                     proposal.OffsetOf(kL2) | kCopiedFlag);
+  proposal.SetL1(0, proposal.OffsetOf(kL2) | kCopiedFlag);
   const ProofResult result = proposal.Run();
   EXPECT_TRUE(result.ok) << result.failures.front().message;
 }
@@ -529,24 +489,24 @@ TEST(ProofTest, DamageBehindAMendedEntryIsNotNew) {
 TEST(ProofTest, DamageOfATableThatBecomesActiveIsNotNew) {
   auto image = WithSnapshot({});
   image->WriteBe64(image->OffsetOf(8), image->OffsetOf(kL2));
-  image->WriteBe64(image->OffsetOf(kL1), 512);
-  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  image->SetL1(0, 512);
+  image->SetL2(0, image->OffsetOf(kData) + 1024);
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2));
+  proposal.SetL1(0, proposal.OffsetOf(kL2));
   EXPECT_EQ(proposal.FailuresOf(Kind::kNewProblem).find("l2-entry-unaligned"),
             std::string::npos);
 }
 
 TEST(ProofTest, ATableFoundAgainMayBeMendedButSaysTheSame) {
   auto image = Lettered();
-  image->WriteBe64(image->OffsetOf(kL1), image->OffsetOf(kL2) + 512);
-  image->WriteBe64(image->OffsetOf(kL2), image->OffsetOf(kData) + 1024);
+  image->SetL1(0, image->OffsetOf(kL2) + 512);
+  image->SetL2(0, image->OffsetOf(kData) + 1024);
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL1), proposal.OffsetOf(kL2));
-  proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kData));
+  proposal.SetL1(0, proposal.OffsetOf(kL2));
+  proposal.SetL2(0, proposal.OffsetOf(kData));
   EXPECT_EQ(proposal.FailuresOf(Kind::kEvidence), "");
   EXPECT_EQ(proposal.GuestFailures(), "");
-  proposal.WriteBe64(proposal.OffsetOf(kL2) + 8, 0);
+  proposal.SetL2(1, 0);
   EXPECT_EQ(proposal.GuestFailures(),
             "4096 bytes of the active disk at offset 4096 would read "
             "otherwise: the host cluster at 0x6000 before, zeros after\n");
@@ -558,7 +518,7 @@ TEST(ProofTest, TheHeaderMayNotChangeWhatIsRead) {
     Proposal proposal(*image);
     Header header = image->header;
     change(header);
-    EXPECT_TRUE(proposal.view().Pwrite(0, header.Encode()).ok());
+    proposal.Write(0, header.Encode());
     return proposal.GuestFailures();
   };
   EXPECT_EQ(with([](Header& header) { header.size += 512; }),
@@ -577,7 +537,7 @@ TEST(ProofTest, BadSectorsExcuseNothingBesideThem) {
   for (const bool whole : {true, false}) {
     Proposal proposal(faulty, *image);
     proposal.Fill(kFree, whole ? 'a' : 'x');
-    proposal.WriteBe64(proposal.OffsetOf(kL2), proposal.OffsetOf(kFree));
+    proposal.SetL2(0, proposal.OffsetOf(kFree));
     EXPECT_EQ(proposal.GuestFailures().empty(), whole);
   }
 }
@@ -595,8 +555,8 @@ TEST(ProofTest, ACancelledProofIsNone) {
 TEST(ProofTest, ListsNoMoreThanAskedFor) {
   auto image = Lettered();
   Proposal proposal(*image);
-  proposal.WriteBe64(proposal.OffsetOf(kL2), 0);
-  proposal.WriteBe64(proposal.OffsetOf(kL2) + 16, 0);
+  proposal.SetL2(0, 0);
+  proposal.SetL2(2, 0);
   const ProofResult result = proposal.Run({.max_failures = 1});
   EXPECT_EQ(result.failures.size(), 1u);
   EXPECT_GE(result.failures_omitted, 1u);

@@ -37,7 +37,7 @@ TEST_P(MendedTest, IsCleanAfterwards) {
   TestImage image;
   GetParam().apply(image);
   const Planned planned = PlanFor(image.file());
-  EXPECT_TRUE(Has(planned.repair.before, GetParam().problem))
+  EXPECT_TRUE(planned.repair.before.Found(GetParam().problem))
       << Describe(planned.repair.before);
   EXPECT_TRUE(planned.repair.after.warnings.empty());
   EXPECT_FALSE(planned.repair.plan.empty());

@@ -228,7 +228,7 @@ TEST(SnapshotStepTest, ZerosMayHaveBeenEntriesWhileSomethingIsLeft) {
   image.SetCount(kUnused, 1);
   const Planned planned = PlanDeeply(image.file());
   EXPECT_EQ(HeaderOf(*planned.view).nb_snapshots, 2);
-  EXPECT_TRUE(Has(planned.repair.after, Problem::kSnapshotExtraShort));
+  EXPECT_TRUE(planned.repair.after.Found(Problem::kSnapshotExtraShort));
 }
 
 TEST(SnapshotStepTest, TableIsFoundByItsOrphanedCluster) {
@@ -255,8 +255,8 @@ TEST(SnapshotStepTest, LostTableIsGivenUpWhenNothingIsLeftOfIt) {
 
   // A leak may be what is left of a snapshot.
   image.SetCount(kUnused, 1);
-  EXPECT_TRUE(Has(PlanDeeply(image.file()).repair.after,
-                  Problem::kSnapshotTablePastEnd));
+  EXPECT_TRUE(PlanDeeply(image.file())
+                  .repair.after.Found(Problem::kSnapshotTablePastEnd));
   planned = PlanDeeply(image.file(), WithMode(Mode::kSalvage));
   EXPECT_EQ(HeaderOf(*planned.view).nb_snapshots, 0);
   EXPECT_FALSE(planned.repair.plan.notes().empty());
@@ -280,7 +280,7 @@ TEST(SnapshotStepTest, TableThatSharesItsClusterMoves) {
   const std::vector<std::byte> before =
       BytesAt(image.file(), image.OffsetOf(kTable), image.cluster_size());
   const Planned planned = PlanDeeply(image.file());
-  EXPECT_FALSE(Has(planned.repair.after, Problem::kSnapshotExtraShort));
+  EXPECT_FALSE(planned.repair.after.Found(Problem::kSnapshotExtraShort));
   EXPECT_NE(HeaderOf(*planned.view).snapshots_offset.value(),
             image.OffsetOf(kTable));
   EXPECT_EQ(

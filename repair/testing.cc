@@ -8,7 +8,6 @@
 #include "engine/format/header_extension.h"
 #include "engine/format/l2_entry.h"
 #include "gtest/gtest.h"
-#include "repair/metadata_edit.h"
 #include "repair/proof.h"
 
 namespace qcow2::repair {
@@ -57,10 +56,6 @@ std::string Describe(const CheckReport& report) {
   return text;
 }
 
-bool Has(const CheckReport& report, Problem problem) {
-  return FindingOf(report, problem) != nullptr;
-}
-
 const Edit* EditOf(const Planned& planned, Problem problem) {
   const std::vector<Edit>& edits = planned.repair.plan.edits();
   const auto edit = std::find_if(edits.begin(), edits.end(),
@@ -100,9 +95,9 @@ void ExpectCleanAndDone(const Planned& planned, const RepairOptions& options) {
 Planned ExpectMended(TestImage& image, Problem problem, RepairOptions options) {
   options.check.deep = true;
   Planned planned = PlanFor(image.file(), options);
-  EXPECT_TRUE(Has(planned.repair.before, problem))
+  EXPECT_TRUE(planned.repair.before.Found(problem))
       << Describe(planned.repair.before);
-  EXPECT_FALSE(Has(planned.repair.after, problem));
+  EXPECT_FALSE(planned.repair.after.Found(problem));
   const Edit* edit = EditOf(planned, problem);
   EXPECT_TRUE(edit != nullptr && !edit->where.empty() &&
               !edit->before.empty() && !edit->after.empty());
@@ -113,8 +108,8 @@ Planned ExpectMended(TestImage& image, Problem problem, RepairOptions options) {
 void ExpectLeft(TestImage& image, Problem problem,
                 const RepairOptions& options) {
   const Planned planned = PlanDeeply(image.file(), options);
-  EXPECT_TRUE(Has(planned.repair.before, problem));
-  EXPECT_TRUE(Has(planned.repair.after, problem));
+  EXPECT_TRUE(planned.repair.before.Found(problem));
+  EXPECT_TRUE(planned.repair.after.Found(problem));
   EXPECT_TRUE(planned.view->DirtyRanges().empty());
 }
 

@@ -45,8 +45,6 @@ Planned PlanDeeply(const File& image, RepairOptions options = {});
 // What is known of a report's findings, a line each.
 std::string Describe(const checker::CheckReport& report);
 
-bool Has(const checker::CheckReport& report, checker::Problem problem);
-
 // The first edit that answers `problem`, or null.
 const Edit* EditOf(const Planned& planned, checker::Problem problem);
 
