@@ -41,26 +41,15 @@ constexpr Problem kProblems[] = {
     Problem::kBitmapDuplicateName,  Problem::kBitmapTail,
 };
 
-class BitmapMender {
+class BitmapMender : private MetadataMender {
  public:
   BitmapMender(RepairContext& context, ExtensionArea area)
-      : context_(context),
-        model_(context.graph.model),
-        geometry_(*context.graph.model.geometry),
-        area_(std::move(area)) {}
+      : MetadataMender(context), area_(std::move(area)) {}
 
   // True if the view was changed; the plan is told.
   absl::StatusOr<bool> Run();
 
  private:
-  const Finding* Found(Problem problem) const {
-    return FindingOf(context_.report, problem);
-  }
-  void Record(Problem problem, std::string where, std::string before,
-              std::string after) {
-    edits_.push_back(EditFor(problem, std::move(where), std::move(before),
-                             std::move(after)));
-  }
   static std::string WhereOf(const BitmapDirectoryEntry& entry) {
     return absl::StrCat("bitmap \"", entry.name.substr(0, kMaxBitmapNameBytes),
                         "\"");
@@ -76,22 +65,18 @@ class BitmapMender {
   void RecordExtension(uint64_t entries_found);
   absl::StatusOr<bool> WriteDirectory(bool entries_changed);
 
-  RepairContext& context_;
-  const checker::ImageModel& model_;
-  const Geometry& geometry_;
   ExtensionArea area_;
   StoredBitmaps bitmaps_;
-  std::vector<Edit> edits_;
 };
 
 absl::StatusOr<bool> BitmapMender::DropAll(Problem problem, std::string why) {
   area_.Remove(kExtensionBitmaps);
-  ASSIGN_OR_RETURN(const bool written, area_.Write(context_.view));
+  ASSIGN_OR_RETURN(const bool written, area_.Write(view()));
   if (!written) return false;
-  const Header& header = model_.header;
-  if ((header.autoclear_features & kAutoclearBitmaps) != 0) {
-    RETURN_IF_ERROR(WriteBe64(context_.view, kAutoclearFeaturesAt,
-                              header.autoclear_features & ~kAutoclearBitmaps));
+  const uint64_t features = header().autoclear_features;
+  if ((features & kAutoclearBitmaps) != 0) {
+    RETURN_IF_ERROR(
+        WriteBe64(view(), kAutoclearFeaturesAt, features & ~kAutoclearBitmaps));
   }
   Record(problem, "bitmaps extension", std::move(why),
          "removed, with all bitmaps");
@@ -101,16 +86,16 @@ absl::StatusOr<bool> BitmapMender::DropAll(Problem problem, std::string why) {
 // What makes programs refuse the image. Only reserved flags are no reason to
 // give the bitmap up: nobody trusts one that is in use.
 bool BitmapMender::MendEntry(BitmapDirectoryEntry& entry) {
-  const uint32_t issues = BitmapIssues(entry, geometry_);
+  const uint32_t issues = BitmapIssues(entry, geometry());
   if (issues == kBitmapReservedFlags) {
     Record(Problem::kBitmapDirectoryEntry, WhereOf(entry),
            absl::StrCat("flags ", Hex(entry.flags)),
            "reserved flags clear, marked as in use");
     entry.flags = (entry.flags & kKnownBitmapFlags) | kBitmapInUse;
   }
-  if (!IsSoundBitmap(entry, model_)) {
-    const bool past_end = BitmapIssues(entry, geometry_) == 0 &&
-                          Found(Problem::kBitmapTablePastEnd) != nullptr;
+  if (!IsSoundBitmap(entry, model())) {
+    const bool past_end = BitmapIssues(entry, geometry()) == 0 &&
+                          Found(Problem::kBitmapTablePastEnd);
     Record(past_end ? Problem::kBitmapTablePastEnd
                     : Problem::kBitmapDirectoryEntry,
            WhereOf(entry),
@@ -119,8 +104,8 @@ bool BitmapMender::MendEntry(BitmapDirectoryEntry& entry) {
            "dropped");
     return false;
   }
-  const uint64_t needed = BitmapTableEntriesFor(
-      model_.header.size, entry.granularity_bits, geometry_);
+  const uint64_t needed =
+      BitmapTableEntriesFor(header().size, entry.granularity_bits, geometry());
   if (!entry.in_use() && entry.table_size != needed) {
     Record(Problem::kBitmapSize, WhereOf(entry),
            absl::StrCat("a table of ", entry.table_size,
@@ -170,14 +155,14 @@ absl::StatusOr<bool> BitmapMender::MendTable(
   for (uint64_t at = 0; at < length; at += piece.size()) {
     piece.resize(std::min(kPieceBytes, length - at));
     // What cannot be read is a finding of its own.
-    if (!ReadZeroFilled(context_.view, offset + at, piece).ok()) continue;
+    if (!ReadZeroFilled(view(), offset + at, piece).ok()) continue;
     bool piece_changed = false;
     for (uint64_t i = 0; i < piece.size(); i += kBitmapTableEntrySize) {
       const auto word = BitmapTableEntry::Decode(&piece[i]);
-      const bool invalid = BitmapTableEntryIssues(word, geometry_) != 0;
-      const bool past_end =
-          word.has_cluster() && model_.ReachesPastEnd(word.offset().value(),
-                                                      geometry_.cluster_size());
+      const bool invalid = BitmapTableEntryIssues(word, geometry()) != 0;
+      const bool past_end = word.has_cluster() &&
+                            model().ReachesPastEnd(word.offset().value(),
+                                                   geometry().cluster_size());
       if (!invalid && !past_end) continue;
       BitmapTableEntry(kBitmapTableAllOnes).Encode(&piece[i]);
       problem =
@@ -186,17 +171,17 @@ absl::StatusOr<bool> BitmapMender::MendTable(
       ++changed;
     }
     if (!piece_changed) continue;
-    if (!HasSoleOwner(context_.graph, offset, length)) {
+    if (!HasSoleOwner(graph(), offset, length)) {
       Record(problem, WhereOf(entry), "its table is damaged, and not its alone",
              "dropped");
       return false;
     }
-    RETURN_IF_ERROR(context_.view.Pwrite(offset + at, piece));
+    RETURN_IF_ERROR(view().Pwrite(offset + at, piece));
   }
   if (changed == 0) return true;
   Record(problem, absl::StrCat(WhereOf(entry), ", its table"),
-         "entries that name no data", "entries that stand for \"all changed\"");
-  edits_.back().count = changed;
+         "entries that name no data", "entries that stand for \"all changed\"",
+         changed);
   return true;
 }
 
@@ -206,13 +191,13 @@ absl::Status BitmapMender::MendTail(BitmapDirectoryEntry& entry) {
     return finding.problem == Problem::kBitmapTail &&
            finding.location.table_offset == entry.table_offset.value();
   };
-  const auto& warnings = context_.report.warnings;
+  const auto& warnings = context().report.warnings;
   const auto finding = std::find_if(warnings.begin(), warnings.end(), concerns);
   if (finding == warnings.end() || !finding->host || !finding->expected) {
     return absl::OkStatus();
   }
   const uint64_t offset = finding->host->offset_bytes;
-  if (!HasSoleOwner(context_.graph, offset, geometry_.cluster_size())) {
+  if (!HasSoleOwner(graph(), offset, geometry().cluster_size())) {
     Record(Problem::kBitmapTail, WhereOf(entry),
            "bits past the end of the disk are set, in data not its alone",
            "marked as in use");
@@ -220,10 +205,10 @@ absl::Status BitmapMender::MendTail(BitmapDirectoryEntry& entry) {
     return absl::OkStatus();
   }
   const uint64_t bits_before =
-      (uint64_t{entry.table_size} - 1) * geometry_.cluster_size() * 8;
+      (uint64_t{entry.table_size} - 1) * geometry().cluster_size() * 8;
   const uint64_t used = *finding->expected - bits_before;
-  std::vector<std::byte> data(geometry_.cluster_size());
-  RETURN_IF_ERROR(ReadZeroFilled(context_.view, offset, data));
+  std::vector<std::byte> data(geometry().cluster_size());
+  RETURN_IF_ERROR(ReadZeroFilled(view(), offset, data));
   uint64_t byte = used / 8;
   // The first bit of a byte is its least significant one.
   data[byte] &= static_cast<std::byte>((1u << used % 8) - 1);
@@ -231,16 +216,15 @@ absl::Status BitmapMender::MendTail(BitmapDirectoryEntry& entry) {
             std::byte{0});
   Record(Problem::kBitmapTail, WhereOf(entry),
          "bits past the end of the disk are set", "they are clear");
-  return context_.view.Pwrite(offset, data);
+  return view().Pwrite(offset, data);
 }
 
 // Edits for what the extension did not say of the directory as it was found.
 void BitmapMender::RecordExtension(uint64_t entries_found) {
-  const BitmapExtension& extension = *model_.bitmap_extension;
-  const Problem extension_problem =
-      Found(Problem::kBitmapDirectoryPastEnd) != nullptr
-          ? Problem::kBitmapDirectoryPastEnd
-          : Problem::kBitmapExtension;
+  const BitmapExtension& extension = *model().bitmap_extension;
+  const Problem extension_problem = Found(Problem::kBitmapDirectoryPastEnd)
+                                        ? Problem::kBitmapDirectoryPastEnd
+                                        : Problem::kBitmapExtension;
   if (extension.reserved != 0) {
     Record(Problem::kBitmapExtension, "bitmaps extension, reserved field",
            Hex(extension.reserved), "0");
@@ -253,7 +237,7 @@ void BitmapMender::RecordExtension(uint64_t entries_found) {
     Problem problem = extension_problem;
     for (const Problem candidate :
          {Problem::kBitmapCount, Problem::kBitmapDirectoryEntry}) {
-      if (Found(candidate) != nullptr) problem = candidate;
+      if (Found(candidate)) problem = candidate;
     }
     Record(problem, "bitmaps extension, directory size",
            absl::StrCat(extension.directory_size),
@@ -276,19 +260,18 @@ absl::StatusOr<bool> BitmapMender::WriteDirectory(bool entries_changed) {
         EncodeBitmapDirectory(bitmaps_.entries);
     if (bytes.size() > kMaxBitmapDirectoryBytes) return false;
     ASSIGN_OR_RETURN(
-        offset, PlaceTable(context_, bitmaps_.offset, bitmaps_.length, bytes));
+        offset, PlaceTable(context(), bitmaps_.offset, bitmaps_.length, bytes));
     extension.directory_size = bytes.size();
   }
   extension.directory_offset = HostOffset(offset);
   StoredExtension* stored = area_.FindLast(kExtensionBitmaps);
   const auto data = extension.Encode();
   stored->data.assign(data.begin(), data.end());
-  return area_.Write(context_.view);
+  return area_.Write(view());
 }
 
 absl::StatusOr<bool> BitmapMender::MendAll() {
-  bitmaps_ =
-      ReadBitmapDirectory(context_.view, model_, *model_.bitmap_extension);
+  bitmaps_ = ReadBitmapDirectory(view(), model(), *model().bitmap_extension);
   const std::vector<BitmapDirectoryEntry> found = bitmaps_.entries;
   std::vector<BitmapDirectoryEntry> kept;
   for (BitmapDirectoryEntry& entry : bitmaps_.entries) {
@@ -302,27 +285,27 @@ absl::StatusOr<bool> BitmapMender::MendAll() {
   if (bitmaps_.entries.empty()) {
     const Finding* finding = nullptr;
     for (const Problem problem : kProblems) {
-      if (finding == nullptr) finding = Found(problem);
+      if (finding == nullptr) finding = FirstFinding(problem);
     }
     return DropAll(finding->problem, "no bitmap is left");
   }
   MendNames();
   RecordExtension(found.size());
-  if (edits_.empty()) return false;
+  if (!has_edits()) return false;
   return WriteDirectory(/*entries_changed=*/bitmaps_.entries != found);
 }
 
 absl::StatusOr<bool> BitmapMender::Run() {
   bool changed = false;
-  if (Found(Problem::kBitmapsStale) != nullptr) {
+  if (Found(Problem::kBitmapsStale)) {
     ASSIGN_OR_RETURN(changed,
                      DropAll(Problem::kBitmapsStale,
                              "stale: the image was written to without it"));
-  } else if (context_.report.FoundAny(kProblems)) {
+  } else if (context().report.FoundAny(kProblems)) {
     ASSIGN_OR_RETURN(changed, MendAll());
   }
   if (!changed) return false;
-  for (Edit& edit : edits_) context_.plan.Add(std::move(edit));
+  TellPlan();
   return true;
 }
 

@@ -85,26 +85,14 @@ std::vector<std::byte> SoundFeatureNames(std::span<const std::byte> data,
   return rows;
 }
 
-class ExtensionMender {
+class ExtensionMender : private MetadataMender {
  public:
   ExtensionMender(RepairContext& context, ExtensionArea area)
-      : context_(context),
-        model_(context.graph.model),
-        geometry_(*context.graph.model.geometry),
-        area_(std::move(area)) {}
+      : MetadataMender(context), area_(std::move(area)) {}
 
   absl::StatusOr<bool> Run();
 
  private:
-  const Finding* Found(Problem problem) const {
-    return FindingOf(context_.report, problem);
-  }
-  void Record(Problem problem, std::string where, std::string before,
-              std::string after) {
-    edits_.push_back(EditFor(problem, std::move(where), std::move(before),
-                             std::move(after)));
-  }
-
   // The data an extension of that type with a damaged length has, by what
   // stands in the image from `offset` on; nothing if that is not certain.
   std::optional<std::vector<std::byte>> LikelyData(uint32_t type,
@@ -126,28 +114,24 @@ class ExtensionMender {
   // "qcow2" if the backing file is that, for sure; else empty.
   std::string FormatOfBackingFile() const;
 
-  RepairContext& context_;
-  const checker::ImageModel& model_;
-  const Geometry& geometry_;
   ExtensionArea area_;
-  std::vector<Edit> edits_;
   bool header_changed_ = false;
 };
 
 bool ExtensionMender::IsSoundBitmaps(std::span<const std::byte> data) const {
   const BitmapExtension extension = BitmapExtension::Decode(data);
   return data.size() == kBitmapExtensionSize &&
-         BitmapExtensionIssues(extension, data.size(), geometry_) == 0 &&
+         BitmapExtensionIssues(extension, data.size(), geometry()) == 0 &&
          extension.directory_offset.value() != 0 &&
-         extension.directory_offset.value() < model_.file_size_bytes;
+         extension.directory_offset.value() < model().file_size_bytes;
 }
 
 bool ExtensionMender::PointsAtLuksHeader(
     std::span<const std::byte> data) const {
   const LuksExtension pointer = LuksExtension::Decode(data);
-  if (LuksExtensionIssues(pointer, data.size(), geometry_) != 0) return false;
+  if (LuksExtensionIssues(pointer, data.size(), geometry()) != 0) return false;
   std::array<std::byte, kLuksHeaderSize> bytes;
-  if (!ReadZeroFilled(context_.view, pointer.offset.value(), bytes).ok()) {
+  if (!ReadZeroFilled(view(), pointer.offset.value(), bytes).ok()) {
     return false;
   }
   constexpr uint32_t kNotLuks = kLuksBadMagic | kLuksBadVersion;
@@ -195,12 +179,12 @@ std::optional<std::vector<std::byte>> ExtensionMender::LikelyData(
 bool ExtensionMender::MayLeaveOut(uint32_t type) const {
   switch (type) {
     case kExtensionLuks:
-      return model_.header.crypt_method != kCryptLuks;
+      return header().crypt_method != kCryptLuks;
     case kExtensionDataFile:
-      return !model_.external_data_file;
+      return !model().external_data_file;
     case kExtensionBackingFormat:
       // Without it programs guess, and a guest can make them guess wrong.
-      return model_.header.backing_file_offset.value() == 0;
+      return header().backing_file_offset.value() == 0;
     default:
       return true;
   }
@@ -219,7 +203,7 @@ void ExtensionMender::FindListBehind(uint64_t offset) {
 // An extension that reaches past the end of the area, or a list whose end is
 // not marked.
 void ExtensionMender::MendEnd() {
-  const Finding* finding = Found(Problem::kExtensionOverflow);
+  const Finding* finding = FirstFinding(Problem::kExtensionOverflow);
   if (finding == nullptr) return;
   const uint64_t offset = area_.end_offset();
   const uint32_t type = area_.end_type();
@@ -247,7 +231,7 @@ void ExtensionMender::MendEnd() {
 
 // Extensions of a fixed length, or of a limited one, that have another.
 void ExtensionMender::MendLengths() {
-  if (Found(Problem::kExtensionLength) == nullptr) return;
+  if (!Found(Problem::kExtensionLength)) return;
   for (size_t i = 0; i < area_.extensions().size(); ++i) {
     const StoredExtension extension = area_.extensions()[i];
     const uint64_t length = extension.data.size();
@@ -280,7 +264,7 @@ void ExtensionMender::MendLengths() {
 
 // The last one of a kind is what QEMU goes by.
 void ExtensionMender::LeaveOutDuplicates() {
-  if (Found(Problem::kExtensionDuplicate) == nullptr) return;
+  if (!Found(Problem::kExtensionDuplicate)) return;
   std::set<uint32_t> seen;
   std::vector<StoredExtension>& list = area_.extensions();
   for (size_t i = list.size(); i-- > 0;) {
@@ -293,7 +277,7 @@ void ExtensionMender::LeaveOutDuplicates() {
 }
 
 void ExtensionMender::MendFeatureNames() {
-  if (Found(Problem::kFeatureNameTable) == nullptr) return;
+  if (!Found(Problem::kFeatureNameTable)) return;
   std::vector<StoredExtension>& list = area_.extensions();
   for (size_t i = 0; i < list.size(); ++i) {
     if (list[i].type != kExtensionFeatureNames) continue;
@@ -317,7 +301,7 @@ void ExtensionMender::MendFeatureNames() {
 // Where the pointer leads to a LUKS header, it is crypt_method that is damaged:
 // leaving the pointer out would cost every key.
 absl::Status ExtensionMender::MendLuks() {
-  if (Found(Problem::kLuksUnexpected) == nullptr) return absl::OkStatus();
+  if (!Found(Problem::kLuksUnexpected)) return absl::OkStatus();
   const StoredExtension* pointer = area_.FindLast(kExtensionLuks);
   if (pointer == nullptr) return absl::OkStatus();
   if (!PointsAtLuksHeader(pointer->data)) {
@@ -328,17 +312,17 @@ absl::Status ExtensionMender::MendLuks() {
     return absl::OkStatus();
   }
   Record(Problem::kLuksUnexpected, "header, crypt_method",
-         absl::StrCat(model_.header.crypt_method),
+         absl::StrCat(header().crypt_method),
          "2 (LUKS): the image has a LUKS header");
   header_changed_ = true;
-  return WriteBe32(context_.view, kCryptMethodAt, kCryptLuks);
+  return WriteBe32(view(), kCryptMethodAt, kCryptLuks);
 }
 
 // The name may be all that is left of a data-file bit that was lost: it goes
 // only if the image is sound without one.
 void ExtensionMender::MendDataFileName() {
-  if (Found(Problem::kDataFileNameUnexpected) == nullptr ||
-      model_.header.autoclear_features & kAutoclearRawData) {
+  if (!Found(Problem::kDataFileNameUnexpected) ||
+      header().autoclear_features & kAutoclearRawData) {
     return;
   }
   const auto is_corruption = [](const auto& found) {
@@ -346,8 +330,8 @@ void ExtensionMender::MendDataFileName() {
            checker::Severity::kCorruption;
   };
   // What was mended before was no sign of a sound image, either.
-  const std::vector<Finding>& problems = context_.report.problems;
-  const std::vector<Edit>& edits = context_.plan.edits();
+  const std::vector<Finding>& problems = context().report.problems;
+  const std::vector<Edit>& edits = context().plan.edits();
   const bool sound =
       std::none_of(problems.begin(), problems.end(), is_corruption) &&
       std::none_of(edits.begin(), edits.end(), is_corruption);
@@ -359,13 +343,13 @@ void ExtensionMender::MendDataFileName() {
 }
 
 std::string ExtensionMender::FormatOfBackingFile() const {
-  const auto& open = context_.options.check.open_other_file;
-  std::string name = model_.backing_file;
+  const auto& open = context().options.check.open_other_file;
+  std::string name = model().backing_file;
   if (std::string_view(name).starts_with(kFileProtocol)) {
     name.erase(0, kFileProtocol.size());
   }
   if (!open || name.empty()) return "";
-  const absl::StatusOr<std::unique_ptr<File>> file = open(name, model_.path);
+  const absl::StatusOr<std::unique_ptr<File>> file = open(name, model().path);
   if (!file.ok()) return "";
   std::vector<std::byte> start(kHeaderLengthV3);
   if (!ReadZeroFilled(**file, 0, start).ok()) return "";
@@ -386,9 +370,9 @@ bool MayHaveBeenRaw(std::string_view format) {
 }
 
 void ExtensionMender::MendBackingFormat() {
-  const Finding* finding = Found(Problem::kBackingFormat);
+  const Finding* finding = FirstFinding(Problem::kBackingFormat);
   StoredExtension* extension = area_.FindLast(kExtensionBackingFormat);
-  const std::string& format = model_.backing_format;
+  const std::string& format = model().backing_format;
   // It may be about an image further down the chain.
   if (finding == nullptr || extension == nullptr ||
       !finding->detail.starts_with("\"" + format + "\"") ||
@@ -409,7 +393,7 @@ void ExtensionMender::MendBackingFormat() {
 absl::StatusOr<bool> ExtensionMender::Run() {
   RETURN_IF_ERROR(MendLuks());
   if (header_changed_) {
-    for (Edit& edit : edits_) context_.plan.Add(std::move(edit));
+    TellPlan();
     return true;
   }
   MendEnd();
@@ -418,10 +402,10 @@ absl::StatusOr<bool> ExtensionMender::Run() {
   MendFeatureNames();
   MendDataFileName();
   MendBackingFormat();
-  if (edits_.empty()) return false;
-  ASSIGN_OR_RETURN(const bool written, area_.Write(context_.view));
+  if (!has_edits()) return false;
+  ASSIGN_OR_RETURN(const bool written, area_.Write(view()));
   if (!written) return false;
-  for (Edit& edit : edits_) context_.plan.Add(std::move(edit));
+  TellPlan();
   return true;
 }
 

@@ -150,4 +150,23 @@ absl::StatusOr<uint64_t> PlaceTable(RepairContext& context, uint64_t old_offset,
   return offset;
 }
 
+void MetadataMender::Record(checker::Problem problem, std::string where,
+                            std::string before, std::string after,
+                            uint64_t count) {
+  edits_.push_back(
+      EditFor(problem, std::move(where), std::move(before), std::move(after)));
+  edits_.back().count = count;
+}
+
+void MetadataMender::RecordChange(GuestChange change) {
+  guest_changes_.push_back(std::move(change));
+}
+
+void MetadataMender::TellPlan() {
+  for (Edit& edit : edits_) context_.plan.Add(std::move(edit));
+  for (GuestChange& change : guest_changes_) {
+    context_.plan.AddGuestChange(std::move(change));
+  }
+}
+
 }  // namespace qcow2::repair

@@ -1,6 +1,6 @@
 // What the steps that mend the header, its extensions, the snapshot table and
-// the bitmaps have in common: findings looked up, fields of the header written,
-// tables put where there is room for them.
+// the bitmaps have in common: a plan told of what was done, fields of the
+// header written, tables put where there is room for them.
 //
 // Writes to the view it is given and nowhere else.
 #ifndef REPAIR_METADATA_EDIT_H_
@@ -10,14 +10,18 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "checker/finding.h"
 #include "checker/graph.h"
+#include "checker/image_model.h"
 #include "checker/report.h"
+#include "engine/format/geometry.h"
+#include "engine/format/header.h"
 #include "engine/storage/file.h"
+#include "engine/storage/overlay_file.h"
 #include "repair/plan.h"
 #include "repair/repair_context.h"
 #include "repair/stored_refcounts.h"
@@ -73,6 +77,43 @@ bool HasL1Entries(const File& view, uint64_t offset, uint64_t first,
 absl::StatusOr<uint64_t> PlaceTable(RepairContext& context, uint64_t old_offset,
                                     uint64_t old_length,
                                     std::span<const std::byte> table);
+
+// What one of these steps knows of the image, and what it is going to do: the
+// plan is told once the view has it all.
+class MetadataMender {
+ protected:
+  // `context` is needed as long as the mender; its graph has a geometry.
+  explicit MetadataMender(RepairContext& context) : context_(context) {}
+  ~MetadataMender() = default;
+
+  RepairContext& context() const { return context_; }
+  OverlayFile& view() const { return context_.view; }
+  const checker::Graph& graph() const { return context_.graph; }
+  const checker::ImageModel& model() const { return graph().model; }
+  const Header& header() const { return model().header; }
+  const Geometry& geometry() const { return *model().geometry; }
+
+  bool Found(checker::Problem problem) const {
+    return context_.report.Found(problem);
+  }
+  // The first finding of `problem`, or null.
+  const checker::Finding* FirstFinding(checker::Problem problem) const {
+    return FindingOf(context_.report, problem);
+  }
+
+  // Keeps an edit, as EditFor() makes it, and a guest range for the plan.
+  void Record(checker::Problem problem, std::string where, std::string before,
+              std::string after, uint64_t count = 1);
+  void RecordChange(GuestChange change);
+  bool has_edits() const { return !edits_.empty(); }
+  // Tells the plan of all that was recorded.
+  void TellPlan();
+
+ private:
+  RepairContext& context_;
+  std::vector<Edit> edits_;
+  std::vector<GuestChange> guest_changes_;
+};
 
 }  // namespace qcow2::repair
 

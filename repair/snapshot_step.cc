@@ -57,27 +57,17 @@ std::string LabelOf(const SnapshotEntry& entry) {
 
 bool IsOfZeros(const SnapshotEntry& entry) { return entry == SnapshotEntry(); }
 
-class SnapshotMender {
+class SnapshotMender : private MetadataMender {
  public:
-  explicit SnapshotMender(RepairContext& context)
-      : context_(context),
-        model_(context.graph.model),
-        header_(context.graph.model.header),
-        geometry_(*context.graph.model.geometry) {}
+  explicit SnapshotMender(RepairContext& context) : MetadataMender(context) {}
 
   // True if the view was changed; the plan is told.
   absl::StatusOr<bool> Run();
 
  private:
   absl::StatusOr<bool> MendAll();
-  bool Found(Problem problem) const { return context_.report.Found(problem); }
-  bool salvage() const { return context_.options.mode == Mode::kSalvage; }
-  uint64_t offset() const { return header_.snapshots_offset.value(); }
-  void Record(Problem problem, std::string where, std::string before,
-              std::string after) {
-    edits_.push_back(EditFor(problem, std::move(where), std::move(before),
-                             std::move(after)));
-  }
+  bool salvage() const { return context().options.mode == Mode::kSalvage; }
+  uint64_t offset() const { return header().snapshots_offset.value(); }
   std::string WhereOf(const StoredSnapshot& snapshot) const;
   void AddGuestChange(const SnapshotEntry& entry, uint64_t offset,
                       uint64_t length, GuestChange::Kind kind,
@@ -106,14 +96,8 @@ class SnapshotMender {
   void DropUnknown();
   absl::StatusOr<bool> WriteTable();
 
-  RepairContext& context_;
-  const checker::ImageModel& model_;
-  const Header& header_;
-  const Geometry& geometry_;
   StoredSnapshotTable table_;
   std::unordered_set<std::string> ids_;
-  std::vector<Edit> edits_;
-  std::vector<GuestChange> guest_changes_;
 };
 
 std::string SnapshotMender::WhereOf(const StoredSnapshot& snapshot) const {
@@ -130,34 +114,33 @@ void SnapshotMender::AddGuestChange(const SnapshotEntry& entry, uint64_t offset,
   change.range.snapshot = LabelOf(entry);
   change.kind = kind;
   change.reason = std::move(reason);
-  guest_changes_.push_back(std::move(change));
+  RecordChange(std::move(change));
 }
 
 bool SnapshotMender::IsTableAt(uint64_t offset) const {
-  return offset != 0 && geometry_.IsAligned(offset) &&
-         offset < model_.file_size_bytes &&
-         context_.graph.map->At(offset >> geometry_.cluster_bits()).count ==
-             0 &&
-         CountCertainSnapshots(context_.view, model_, offset,
-                               header_.nb_snapshots) == header_.nb_snapshots;
+  return offset != 0 && geometry().IsAligned(offset) &&
+         offset < model().file_size_bytes &&
+         graph().map->At(offset >> geometry().cluster_bits()).count == 0 &&
+         CountCertainSnapshots(view(), model(), offset,
+                               header().nb_snapshots) == header().nb_snapshots;
 }
 
 // The one place that holds as many snapshots as the header says: the offset
 // without the bits that cannot be set, or with one bit changed, or a cluster
 // that is counted but belongs to nobody.
 std::optional<uint64_t> SnapshotMender::FindTable() const {
-  if (header_.nb_snapshots > kMaxSnapshots) return std::nullopt;
-  std::set<uint64_t> candidates = {offset() & ~(geometry_.cluster_size() - 1)};
+  if (header().nb_snapshots > kMaxSnapshots) return std::nullopt;
+  std::set<uint64_t> candidates = {offset() & ~(geometry().cluster_size() - 1)};
   for (uint32_t bit = 0; bit < 64; ++bit) {
     candidates.insert(offset() ^ (uint64_t{1} << bit));
   }
   uint64_t searched = 0;
-  for (const Finding& finding : context_.report.problems) {
+  for (const Finding& finding : context().report.problems) {
     if (finding.problem != Problem::kClusterLeaked || !finding.host) continue;
     for (uint64_t i = 0; i < finding.host->clusters; ++i) {
       if (++searched > kMaxSearchedClusters) break;
       candidates.insert((finding.host->first_cluster + i)
-                        << geometry_.cluster_bits());
+                        << geometry().cluster_bits());
     }
   }
   std::optional<uint64_t> found;
@@ -170,34 +153,33 @@ std::optional<uint64_t> SnapshotMender::FindTable() const {
 }
 
 bool SnapshotMender::NothingIsLeft() const {
-  return !model_.refcounts_unknown && !Found(Problem::kClusterLeaked) &&
+  return !model().refcounts_unknown && !Found(Problem::kClusterLeaked) &&
          !Found(Problem::kRefcountTooHigh) &&
          !Found(Problem::kRefcountBlockUnreadable);
 }
 
 absl::Status SnapshotMender::WriteCount(Problem problem, uint64_t count,
                                         std::string why) {
-  Record(problem, "header, nb_snapshots", absl::StrCat(header_.nb_snapshots),
+  Record(problem, "header, nb_snapshots", absl::StrCat(header().nb_snapshots),
          absl::StrCat(count, ": ", why));
   if (count == 0) {
-    RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, 0));
+    RETURN_IF_ERROR(WriteBe64(view(), kSnapshotsOffsetAt, 0));
   }
-  return WriteBe32(context_.view, kSnapshotCountAt,
-                   static_cast<uint32_t>(count));
+  return WriteBe32(view(), kSnapshotCountAt, static_cast<uint32_t>(count));
 }
 
 absl::StatusOr<bool> SnapshotMender::MendPlace(Problem problem) {
-  if (header_.nb_snapshots == 0) {
+  if (header().nb_snapshots == 0) {
     Record(problem, "header, snapshots_offset", Hex(offset()),
            "0: there are no snapshots");
-    RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, 0));
+    RETURN_IF_ERROR(WriteBe64(view(), kSnapshotsOffsetAt, 0));
     return true;
   }
   if (const std::optional<uint64_t> found = FindTable()) {
     Record(problem, "header, snapshots_offset", Hex(offset()),
            absl::StrCat(Hex(*found), ", where a snapshot table of ",
-                        header_.nb_snapshots, " entries is"));
-    RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, *found));
+                        header().nb_snapshots, " entries is"));
+    RETURN_IF_ERROR(WriteBe64(view(), kSnapshotsOffsetAt, *found));
     return true;
   }
   if (NothingIsLeft()) {
@@ -206,8 +188,8 @@ absl::StatusOr<bool> SnapshotMender::MendPlace(Problem problem) {
     return true;
   }
   if (!salvage()) return false;
-  context_.plan.AddNote(absl::StrCat(
-      header_.nb_snapshots,
+  context().plan.AddNote(absl::StrCat(
+      header().nb_snapshots,
       " internal snapshots are given up: their table cannot be found"));
   RETURN_IF_ERROR(WriteCount(problem, 0, "the table cannot be found"));
   return true;
@@ -217,19 +199,19 @@ absl::StatusOr<bool> SnapshotMender::MendPlace(Problem problem) {
 // of the count explains it.
 absl::StatusOr<bool> SnapshotMender::MendCount() {
   uint64_t length = 0;
-  const uint64_t count = CountCertainSnapshots(context_.view, model_, offset(),
-                                               kMaxSnapshots, &length);
+  const uint64_t count =
+      CountCertainSnapshots(view(), model(), offset(), kMaxSnapshots, &length);
   std::array<std::byte, kSnapshotFixedSize> behind;
   const uint64_t position = RoundUpTo8(length);
-  RETURN_IF_ERROR(ReadZeroFilled(context_.view, offset() + position, behind));
+  RETURN_IF_ERROR(ReadZeroFilled(view(), offset() + position, behind));
   const bool ends_there =
       std::all_of(behind.begin(), behind.end(),
                   [](std::byte b) { return b == std::byte{0}; });
-  const bool one_bit = std::has_single_bit(header_.nb_snapshots ^ count);
+  const bool one_bit = std::has_single_bit(header().nb_snapshots ^ count);
   const bool certain = count > 0 ? ends_there || one_bit : NothingIsLeft();
   if (!certain && !salvage()) return false;
   if (!certain) {
-    context_.plan.AddNote(
+    context().plan.AddNote(
         absl::StrCat("snapshots behind the first ", count,
                      " are given up: their entries cannot be read"));
   }
@@ -261,7 +243,7 @@ void SnapshotMender::MendExtraData(StoredSnapshot& snapshot) {
            absl::StrCat(snapshot.stored_extra_size, " bytes of extra data"),
            absl::StrCat("the first ", entry.extra_data.size(), " of them"));
   }
-  if (header_.version < 3 || entry.extra_data.size() >= kSnapshotExtraSizeV3) {
+  if (header().version < 3 || entry.extra_data.size() >= kSnapshotExtraSizeV3) {
     return;
   }
   const uint64_t vm_state_size = entry.vm_state_size();
@@ -295,30 +277,30 @@ void SnapshotMender::MendId(StoredSnapshot& snapshot) {
 
 bool SnapshotMender::IsL1Usable(const SnapshotEntry& entry) const {
   const uint64_t l1_offset = entry.l1_table_offset.value();
-  return geometry_.IsAligned(l1_offset) && entry.l1_size <= kMaxL1Entries &&
-         !model_.ReachesPastEnd(l1_offset, entry.l1_size * kL1EntrySize);
+  return geometry().IsAligned(l1_offset) && entry.l1_size <= kMaxL1Entries &&
+         !model().ReachesPastEnd(l1_offset, entry.l1_size * kL1EntrySize);
 }
 
 // That of the active disk, as QEMU takes it, as far as the L1 table reaches.
 // Without VM state, which lies behind the disk, all that the L1 table maps.
 uint64_t SnapshotMender::DiskSizeFor(const SnapshotEntry& entry) const {
-  if (!IsL1Usable(entry)) return header_.size;
+  if (!IsL1Usable(entry)) return header().size;
   const uint64_t capacity = uint64_t{entry.l1_size}
-                            << geometry_.l2_coverage_bits();
-  const uint64_t needed = geometry_.L1EntriesFor(header_.size);
+                            << geometry().l2_coverage_bits();
+  const uint64_t needed = geometry().L1EntriesFor(header().size);
   if (entry.vm_state_size() == 0 && needed < entry.l1_size &&
-      HasL1Entries(context_.view, entry.l1_table_offset.value(), needed,
+      HasL1Entries(view(), entry.l1_table_offset.value(), needed,
                    entry.l1_size)) {
     return capacity;
   }
-  return std::min(header_.size, capacity);
+  return std::min(header().size, capacity);
 }
 
 void SnapshotMender::MendDiskSize(StoredSnapshot& snapshot) {
   SnapshotEntry& entry = snapshot.entry;
   const std::optional<uint64_t> size = entry.disk_size();
-  if (!size || geometry_.L1EntriesFor(*size) <= kMaxL1Entries ||
-      geometry_.L1EntriesFor(header_.size) > kMaxL1Entries) {
+  if (!size || geometry().L1EntriesFor(*size) <= kMaxL1Entries ||
+      geometry().L1EntriesFor(header().size) > kMaxL1Entries) {
     return;
   }
   const uint64_t right = DiskSizeFor(entry);
@@ -336,31 +318,31 @@ void SnapshotMender::MendL1Place(StoredSnapshot& snapshot) {
   const uint64_t stored = entry.l1_table_offset.value();
   uint64_t entries = entry.l1_size;
   const bool offset_possible =
-      geometry_.IsAligned(stored) && stored < model_.file_size_bytes;
+      geometry().IsAligned(stored) && stored < model().file_size_bytes;
   if (offset_possible || entries > kMaxL1Entries) {
     // With VM state behind the disk the length is not known.
     if (!entry.disk_size() || entry.vm_state_size() != 0) return;
-    entries = geometry_.L1EntriesFor(*entry.disk_size());
+    entries = geometry().L1EntriesFor(*entry.disk_size());
   }
   if (entries == 0 || entries > kMaxL1Entries) return;
   std::set<uint64_t> candidates;
   if (offset_possible) {
     candidates.insert(stored);
   } else {
-    candidates.insert(stored & ~(geometry_.cluster_size() - 1));
+    candidates.insert(stored & ~(geometry().cluster_size() - 1));
     for (uint32_t bit = 0; bit < 64; ++bit) {
       candidates.insert(stored ^ (uint64_t{1} << bit));
     }
   }
   std::erase_if(candidates, [&](uint64_t place) {
-    return place == 0 || !geometry_.IsAligned(place) ||
-           place >= model_.file_size_bytes ||
-           !L1TableGoesOn(context_.graph, context_.view, place, 0, entries) ||
-           (place != stored && !HasL1Entries(context_.view, place, 0, entries));
+    return place == 0 || !geometry().IsAligned(place) ||
+           place >= model().file_size_bytes ||
+           !L1TableGoesOn(graph(), view(), place, 0, entries) ||
+           (place != stored && !HasL1Entries(view(), place, 0, entries));
   });
   if (candidates.size() != 1) return;
   const Problem problem =
-      !geometry_.IsAligned(stored)    ? Problem::kSnapshotL1Unaligned
+      !geometry().IsAligned(stored)   ? Problem::kSnapshotL1Unaligned
       : entry.l1_size > kMaxL1Entries ? Problem::kSnapshotL1TooLarge
                                       : Problem::kSnapshotL1PastEnd;
   Record(
@@ -371,7 +353,7 @@ void SnapshotMender::MendL1Place(StoredSnapshot& snapshot) {
                    ", which is counted and nobody else's"));
   entry.l1_table_offset = HostOffset(*candidates.begin());
   entry.l1_size = static_cast<uint32_t>(entries);
-  AddGuestChange(entry, 0, entry.disk_size().value_or(header_.size),
+  AddGuestChange(entry, 0, entry.disk_size().value_or(header().size),
                  GuestChange::Kind::kRecovered,
                  "the snapshot's L1 table was found");
 }
@@ -384,31 +366,29 @@ absl::Status SnapshotMender::MendL1Size(StoredSnapshot& snapshot) {
   const std::optional<uint64_t> size = entry.disk_size();
   if (!size || !IsL1Usable(entry)) return absl::OkStatus();
   const uint64_t entries = entry.l1_size;
-  const uint64_t wanted = geometry_.L1EntriesFor(*size);
+  const uint64_t wanted = geometry().L1EntriesFor(*size);
   if (entries >= wanted || wanted > kMaxL1Entries) return absl::OkStatus();
   const uint64_t place = entry.l1_table_offset.value();
-  const uint64_t begin = entries << geometry_.l2_coverage_bits();
+  const uint64_t begin = entries << geometry().l2_coverage_bits();
   const std::string before = absl::StrCat("L1 table of ", entries, " entries");
-  if (place != 0 &&
-      L1TableGoesOn(context_.graph, context_.view, place, entries, wanted)) {
+  if (place != 0 && L1TableGoesOn(graph(), view(), place, entries, wanted)) {
     Record(Problem::kSnapshotL1TooSmall, WhereOf(snapshot), before,
            absl::StrCat("of ", wanted, ", as it goes on behind its end"));
-    if (HasL1Entries(context_.view, place, entries, wanted)) {
+    if (HasL1Entries(view(), place, entries, wanted)) {
       AddGuestChange(entry, begin, *size - begin, GuestChange::Kind::kRecovered,
                      "the L1 table goes on behind its end");
     }
   } else if (salvage()) {
     const uint64_t bytes = wanted * kL1EntrySize;
-    ASSIGN_OR_RETURN(
-        const uint64_t copy,
-        context_.free_clusters.Allocate(
-            context_.graph, geometry_.ClustersFor(bytes), context_.view));
+    ASSIGN_OR_RETURN(const uint64_t copy,
+                     context().free_clusters.Allocate(
+                         graph(), geometry().ClustersFor(bytes), view()));
     const uint64_t old_bytes = entries * kL1EntrySize;
-    RETURN_IF_ERROR(CopyBytes(context_.view, place, copy, old_bytes));
-    RETURN_IF_ERROR(
-        WriteZeros(context_.view, copy + old_bytes,
-                   (geometry_.ClustersFor(bytes) << geometry_.cluster_bits()) -
-                       old_bytes));
+    RETURN_IF_ERROR(CopyBytes(view(), place, copy, old_bytes));
+    RETURN_IF_ERROR(WriteZeros(
+        view(), copy + old_bytes,
+        (geometry().ClustersFor(bytes) << geometry().cluster_bits()) -
+            old_bytes));
     Record(Problem::kSnapshotL1TooSmall, WhereOf(snapshot), before,
            absl::StrCat("a copy of ", wanted, " entries at ", Hex(copy),
                         ", the new ones empty"));
@@ -430,7 +410,7 @@ void SnapshotMender::LeaveOutZeros() {
   std::array<std::byte, kSnapshotFixedSize> behind;
   const bool ends_in_zeros =
       !table_.complete &&
-      ReadZeroFilled(context_.view, offset() + position, behind).ok() &&
+      ReadZeroFilled(view(), offset() + position, behind).ok() &&
       std::all_of(behind.begin(), behind.end(),
                   [](std::byte b) { return b == std::byte{0}; });
   const bool last_is_zeros =
@@ -445,17 +425,17 @@ void SnapshotMender::LeaveOutZeros() {
        {Problem::kSnapshotExtraShort, Problem::kSnapshotTablePastEnd}) {
     if (Found(candidate)) problem = candidate;
   }
-  Record(problem, "header, nb_snapshots", absl::StrCat(header_.nb_snapshots),
+  Record(problem, "header, nb_snapshots", absl::StrCat(header().nb_snapshots),
          absl::StrCat(table_.entries.size(),
                       ": behind them there are only zeros"));
 }
 
 bool SnapshotMender::IsToBeDropped(const StoredSnapshot& snapshot) const {
-  const std::vector<std::string>& names = context_.options.drop_snapshots;
+  const std::vector<std::string>& names = context().options.drop_snapshots;
   const auto named = [&names](const std::string& text) {
     return std::find(names.begin(), names.end(), text) != names.end();
   };
-  return (model_.external_data_file || !IsL1Usable(snapshot.entry)) &&
+  return (model().external_data_file || !IsL1Usable(snapshot.entry)) &&
          (named(snapshot.entry.name) || named(snapshot.entry.id));
 }
 
@@ -465,7 +445,7 @@ void SnapshotMender::DropOnRequest() {
     const SnapshotEntry& entry = snapshot.entry;
     const uint64_t l1_offset = entry.l1_table_offset.value();
     Problem problem = Problem::kSnapshotDataFile;
-    if (!geometry_.IsAligned(l1_offset)) {
+    if (!geometry().IsAligned(l1_offset)) {
       problem = Problem::kSnapshotL1Unaligned;
     } else if (entry.l1_size > kMaxL1Entries) {
       problem = Problem::kSnapshotL1TooLarge;
@@ -473,7 +453,7 @@ void SnapshotMender::DropOnRequest() {
       problem = Problem::kSnapshotL1PastEnd;
     }
     Record(problem, WhereOf(snapshot), "damaged", "dropped, as asked for");
-    AddGuestChange(entry, 0, entry.disk_size().value_or(header_.size),
+    AddGuestChange(entry, 0, entry.disk_size().value_or(header().size),
                    GuestChange::Kind::kLost, "the snapshot is dropped");
     return true;
   });
@@ -487,8 +467,8 @@ void SnapshotMender::DropUnknown() {
   } else if (Found(Problem::kSnapshotTableTooLarge)) {
     problem = Problem::kSnapshotTableTooLarge;
   }
-  const uint64_t unknown = header_.nb_snapshots - table_.entries.size();
-  context_.plan.AddNote(
+  const uint64_t unknown = header().nb_snapshots - table_.entries.size();
+  context().plan.AddNote(
       absl::StrCat(unknown,
                    " internal snapshots are given up: their entries in the "
                    "snapshot table cannot be read"));
@@ -508,12 +488,12 @@ absl::StatusOr<bool> SnapshotMender::WriteTable() {
   if (!entries.empty()) {
     const std::vector<std::byte> bytes = EncodeSnapshotTable(entries);
     if (bytes.size() > kMaxSnapshotTableBytes) return false;
-    ASSIGN_OR_RETURN(place,
-                     PlaceTable(context_, table_.offset, table_.length, bytes));
+    ASSIGN_OR_RETURN(
+        place, PlaceTable(context(), table_.offset, table_.length, bytes));
   }
-  RETURN_IF_ERROR(WriteBe32(context_.view, kSnapshotCountAt,
+  RETURN_IF_ERROR(WriteBe32(view(), kSnapshotCountAt,
                             static_cast<uint32_t>(entries.size())));
-  RETURN_IF_ERROR(WriteBe64(context_.view, kSnapshotsOffsetAt, place));
+  RETURN_IF_ERROR(WriteBe64(view(), kSnapshotsOffsetAt, place));
   return true;
 }
 
@@ -521,15 +501,14 @@ absl::StatusOr<bool> SnapshotMender::MendAll() {
   if (Found(Problem::kSnapshotTableUnaligned)) {
     return MendPlace(Problem::kSnapshotTableUnaligned);
   }
-  if (header_.nb_snapshots == 0) return false;
+  if (header().nb_snapshots == 0) return false;
   if (Found(Problem::kSnapshotTablePastEnd) &&
-      offset() >= model_.file_size_bytes) {
+      offset() >= model().file_size_bytes) {
     return MendPlace(Problem::kSnapshotTablePastEnd);
   }
   if (Found(Problem::kSnapshotCount)) return MendCount();
 
-  table_ =
-      ReadSnapshotTable(context_.view, model_, offset(), header_.nb_snapshots);
+  table_ = ReadSnapshotTable(view(), model(), offset(), header().nb_snapshots);
   LeaveOutZeros();
   if (!table_.complete) {
     if (!salvage()) return false;
@@ -544,17 +523,14 @@ absl::StatusOr<bool> SnapshotMender::MendAll() {
     RETURN_IF_ERROR(MendL1Size(snapshot));
   }
   if (salvage()) DropOnRequest();
-  if (edits_.empty()) return false;
+  if (!has_edits()) return false;
   return WriteTable();
 }
 
 absl::StatusOr<bool> SnapshotMender::Run() {
   ASSIGN_OR_RETURN(const bool changed, MendAll());
   if (!changed) return false;
-  for (Edit& edit : edits_) context_.plan.Add(std::move(edit));
-  for (GuestChange& change : guest_changes_) {
-    context_.plan.AddGuestChange(std::move(change));
-  }
+  TellPlan();
   return true;
 }
 
