@@ -179,6 +179,20 @@ absl::StatusOr<CachedTable*> Metadata::L2ForRead(L1Entry entry) {
   return l2_.Get(entry.l2_offset());
 }
 
+absl::Status Metadata::MarkInUse() {
+  if (header().version < 3) return absl::OkStatus();
+  const bool stray =
+      (header().autoclear_features & ~kKnownAutoclearFeatures) != 0;
+  const bool dirty = header().has_incompatible(kIncompatibleDirty);
+  if (!stray && (dirty || !options_.lazy_refcounts)) return absl::OkStatus();
+  HeaderArea next = area();
+  next.header.autoclear_features &= kKnownAutoclearFeatures;
+  if (options_.lazy_refcounts) {
+    next.header.incompatible_features |= kIncompatibleDirty;
+  }
+  return header_.Switch(std::move(next));
+}
+
 absl::Status Metadata::BeginChange() {
   if (!options_.writable) {
     return absl::FailedPreconditionError(
@@ -186,21 +200,18 @@ absl::Status Metadata::BeginChange() {
   }
   RETURN_IF_ERROR(corrupt_);
   RETURN_IF_ERROR(header_.health());
-  HeaderArea next = area();
-  if (header().version >= 3) {
-    next.header.autoclear_features &= kKnownAutoclearFeatures;
-    if (options_.lazy_refcounts) {
-      next.header.incompatible_features |= kIncompatibleDirty;
-    }
-  }
-  if (next != area()) RETURN_IF_ERROR(header_.Switch(std::move(next)));
+  RETURN_IF_ERROR(MarkInUse());
   if (l2_.dirty_count() > l2_.capacity() / 2 ||
       refcounts_->dirty_blocks() > refcounts_->cache().capacity() / 2) {
     RETURN_IF_ERROR(Commit());
   }
-  l2_.Trim();
-  refcounts_->cache().Trim();
+  TrimTables();
   return absl::OkStatus();
+}
+
+void Metadata::TrimTables() {
+  l2_.Trim();
+  if (refcounts_ != nullptr) refcounts_->cache().Trim();
 }
 
 absl::StatusOr<CachedTable*> Metadata::L2ForWrite(uint64_t l1_index) {

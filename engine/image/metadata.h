@@ -81,6 +81,7 @@ class Metadata {
 
   // --- reading ---
   uint64_t l1_size() const { return l1_.size(); }
+  const std::vector<uint64_t>& l1() const { return l1_; }
   L1Entry l1_entry(uint64_t index) const { return L1Entry(l1_[index]); }
   // The L2 table of an L1 entry, null if it has none. DataLoss for an entry
   // that cannot be right.
@@ -132,7 +133,7 @@ class Metadata {
   // Flushes, brings the counts on disk up to date and clears the dirty bit.
   absl::Status Close();
   // Says that guest data was written to a file since the last flush.
-  void NoteDataWritten() { unflushed_.store(true); }
+  void NoteDataWritten() { unflushed_.store(true); }  // from any thread
   // Another file that a flush has to include: the external data file.
   void set_data_file(File* file) { data_file_ = file; }
 
@@ -141,6 +142,8 @@ class Metadata {
   absl::Status GuardWrite(ByteRange range, uint32_t own = 0);
   // Sets the corrupt bit and ends all writing. Returns DataLoss with `why`.
   absl::Status MarkCorrupt(const std::string& why);
+  // Brings the caches back to their size. Pointers to tables are void then.
+  void TrimTables();
   // Cached tables that were not used since the last call are dropped.
   void DropUnusedTables();
   // Cached tables are dropped; all must be written.
@@ -150,6 +153,7 @@ class Metadata {
   Metadata(File& file, HeaderArea area, const Geometry& geometry,
            const MetadataOptions& options);
 
+  absl::Status MarkInUse();
   absl::Status LoadL1();
   absl::Status LoadSnapshots();
   void AddOwners();

@@ -1,0 +1,90 @@
+// ImageCore: the parts of an open image, for the rooms of the engine that work
+// on them (reading, writing, snapshots, bitmaps, resizing). Everybody else uses
+// Image.
+//
+// Locking, from the outside in:
+//   1. `ranges`: a request holds the clusters it touches, shared or exclusive.
+//      Whoever changes more than mappings holds everything: [0, kEverything).
+//   2. `mutex`: metadata. Held for tables, never while guest data is read or
+//      written.
+#ifndef ENGINE_IMAGE_IMAGE_CORE_H_
+#define ENGINE_IMAGE_IMAGE_CORE_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/codec/sector_cipher.h"
+#include "engine/image/cluster_reader.h"
+#include "engine/image/guest_disk.h"
+#include "engine/image/mapping.h"
+#include "engine/image/metadata.h"
+#include "engine/image/range_lock.h"
+#include "engine/storage/file.h"
+
+namespace qcow2 {
+
+struct ImageCore {
+  static constexpr uint64_t kEverything = ~uint64_t{0};
+
+  std::unique_ptr<File> file;
+  std::unique_ptr<File> data_file;       // null without one
+  std::shared_ptr<GuestDisk> backing;    // null without one
+  std::unique_ptr<SectorCipher> cipher;  // null if not encrypted
+  // Sectors are numbered by their place in the file (LUKS), or else by their
+  // place on the disk.
+  bool cipher_by_host_offset = false;
+  std::unique_ptr<ClusterReader> reader;
+  bool writable = false;
+  // Guest bytes, as the header has it.
+  std::atomic<uint64_t> size_bytes = 0;
+  // Told of every range of the guest that changed, under `mutex`: dirty bitmaps
+  // listen here. May be empty.
+  std::function<void(uint64_t offset, uint64_t length)> on_change;
+
+  RangeLock ranges;
+  absl::Mutex mutex;
+  // But for geometry() and NoteDataWritten(), to be used under `mutex`.
+  std::unique_ptr<Metadata> metadata;
+
+  // Caches are cleaned of unused tables this often; zero: never.
+  std::chrono::seconds cache_clean_interval{0};
+  std::chrono::steady_clock::time_point last_clean ABSL_GUARDED_BY(mutex);
+
+  // The file guest data is in.
+  File& data() { return data_file != nullptr ? *data_file : *file; }
+};
+
+// Fills `buffer` with the guest's bytes from `offset` on as the table `l1` has
+// them (nothing for the active one). The range may lie past the disk's end: VM
+// state does. REQUIRES: the caller holds the range.
+absl::Status ReadGuest(ImageCore& core, const std::vector<uint64_t>* l1,
+                       uint64_t offset, std::span<std::byte> buffer);
+
+// Replaces the guest's bytes from `offset` on. The range may lie past the
+// disk's end, as far as the L1 table reaches. Takes the range itself.
+absl::Status WriteGuest(ImageCore& core, uint64_t offset,
+                        std::span<const std::byte> data);
+
+// Makes the range read as zeros. Takes the range itself.
+absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
+                       ZeroMode mode);
+
+// Gives back the whole clusters of the range. Takes the range itself.
+absl::Status DiscardGuest(ImageCore& core, uint64_t offset, uint64_t length);
+
+// Stores `compressed`, which decompresses to the cluster at the aligned guest
+// offset `offset`. Takes the range itself.
+absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,
+                                  std::span<const std::byte> compressed);
+
+}  // namespace qcow2
+
+#endif  // ENGINE_IMAGE_IMAGE_CORE_H_
