@@ -1,0 +1,124 @@
+#include "engine/image/create_header.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/format/feature_name_table.h"
+#include "engine/format/header.h"
+#include "engine/format/header_extension.h"
+#include "engine/format/luks_extension.h"
+
+namespace qcow2 {
+namespace {
+
+struct NamedFeature {
+  FeatureKind kind;
+  uint8_t bit;
+  std::string_view name;
+};
+
+// By the names that other writers of the format give them.
+constexpr NamedFeature kFeatures[] = {
+    {FeatureKind::kIncompatible, 0, "dirty bit"},
+    {FeatureKind::kIncompatible, 1, "corrupt bit"},
+    {FeatureKind::kIncompatible, 2, "external data file"},
+    {FeatureKind::kIncompatible, 3, "compression type"},
+    {FeatureKind::kIncompatible, 4, "extended L2 entries"},
+    {FeatureKind::kCompatible, 0, "lazy refcounts"},
+    {FeatureKind::kAutoclear, 0, "bitmaps"},
+    {FeatureKind::kAutoclear, 1, "raw external data"},
+};
+
+// Smaller clusters keep their room for the name of a backing file to come.
+constexpr uint32_t kMinFeatureNameClusterBits = 13;
+
+void SetVersion3Fields(const CreateOptions& options, Header& header) {
+  header.refcount_order =
+      static_cast<uint32_t>(std::countr_zero(options.refcount_bits));
+  header.compression_type = static_cast<uint8_t>(options.compression_type);
+  const auto set_if = [](bool wanted, uint64_t bit, uint64_t& features) {
+    if (wanted) features |= bit;
+  };
+  set_if(!options.data_file.empty(), kIncompatibleDataFile,
+         header.incompatible_features);
+  set_if(options.compression_type != CompressionType::kDeflate,
+         kIncompatibleCompressionType, header.incompatible_features);
+  set_if(options.extended_l2, kIncompatibleExtendedL2,
+         header.incompatible_features);
+  set_if(options.lazy_refcounts, kCompatibleLazyRefcounts,
+         header.compatible_features);
+  set_if(options.data_file_raw, kAutoclearRawData, header.autoclear_features);
+}
+
+Header MakeHeader(const CreateOptions& options, const ImageLayout& layout) {
+  Header header;
+  header.version = options.version;
+  header.cluster_bits = options.cluster_bits;
+  header.size = options.virtual_size;
+  header.crypt_method = options.crypt_method;
+  header.l1_size = static_cast<uint32_t>(layout.l1_entries);
+  header.l1_table_offset = layout.l1_table;
+  header.refcount_table_offset = layout.refcount_table;
+  header.refcount_table_clusters =
+      static_cast<uint32_t>(layout.refcount_table_clusters);
+  if (options.version == 2) {
+    header.header_length = kHeaderLengthV2;
+  } else {
+    SetVersion3Fields(options, header);
+  }
+  return header;
+}
+
+std::vector<std::byte> FeatureNames() {
+  std::vector<std::byte> table;
+  for (const NamedFeature& feature : kFeatures) {
+    FeatureName row;
+    row.kind = static_cast<uint8_t>(feature.kind);
+    row.bit = feature.bit;
+    std::copy(feature.name.begin(), feature.name.end(),
+              row.padded_name.begin());
+    const auto bytes = row.Encode();
+    table.insert(table.end(), bytes.begin(), bytes.end());
+  }
+  return table;
+}
+
+void Append(uint32_t type, std::span<const std::byte> data, HeaderArea& area) {
+  area.extensions.push_back({type, {data.begin(), data.end()}});
+}
+
+void Append(uint32_t type, std::string_view text, HeaderArea& area) {
+  Append(type, std::as_bytes(std::span(text)), area);
+}
+
+}  // namespace
+
+HeaderArea MakeHeaderArea(const CreateOptions& options,
+                          const ImageLayout& layout) {
+  HeaderArea area;
+  area.header = MakeHeader(options, layout);
+  area.backing_name = options.backing_file;
+  if (!options.backing_format.empty()) {
+    Append(kExtensionBackingFormat, options.backing_format, area);
+  }
+  if (!options.data_file.empty()) {
+    Append(kExtensionDataFile, options.data_file, area);
+  }
+  if (options.crypt_method == kCryptLuks) {
+    const LuksExtension luks = {.offset = layout.luks_area,
+                                .length = options.luks_area.size()};
+    Append(kExtensionLuks, luks.Encode(), area);
+  }
+  if (options.feature_name_table && options.version >= 3 &&
+      options.cluster_bits >= kMinFeatureNameClusterBits) {
+    Append(kExtensionFeatureNames, FeatureNames(), area);
+  }
+  return area;
+}
+
+}  // namespace qcow2
