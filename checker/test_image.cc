@@ -118,11 +118,7 @@ void TestImage::PutSnapshots(uint64_t cluster,
 }
 
 void TestImage::AddExtension(uint32_t type, std::span<const std::byte> data) {
-  HeaderExtension extension;
-  extension.type = type;
-  extension.length = static_cast<uint32_t>(data.size());
-  extension.data = data;
-  const std::vector<std::byte> bytes = EncodeHeaderExtension(extension);
+  const std::vector<std::byte> bytes = EncodeHeaderExtension(type, data);
   Write(extensions_end_, bytes);
   extensions_end_ += bytes.size();
 }

@@ -116,6 +116,14 @@ std::vector<std::byte> EncodeHeaderExtension(const HeaderExtension& extension) {
   return out;
 }
 
+std::vector<std::byte> EncodeHeaderExtension(uint32_t type,
+                                             std::span<const std::byte> data) {
+  HeaderExtension extension;
+  extension.type = type;
+  extension.data = data;
+  return EncodeHeaderExtension(extension);
+}
+
 std::vector<uint32_t> RepeatedExtensions(const HeaderExtensions& extensions) {
   std::vector<uint32_t> repeated;
   for (uint32_t type : kKnownExtensions) {

@@ -86,6 +86,9 @@ HeaderExtensions DecodeHeaderExtensions(std::span<const std::byte> first_bytes,
 // The bytes of `extension`, with its own padding if it has any, else with
 // zeros up to a multiple of 8. Its data's size counts, not `length`.
 std::vector<std::byte> EncodeHeaderExtension(const HeaderExtension& extension);
+// The bytes of an extension of that type, padded with zeros.
+std::vector<std::byte> EncodeHeaderExtension(uint32_t type,
+                                             std::span<const std::byte> data);
 
 // The known types that occur more than once, each named once.
 std::vector<uint32_t> RepeatedExtensions(const HeaderExtensions& extensions);

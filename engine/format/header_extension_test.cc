@@ -24,11 +24,8 @@ std::vector<std::byte> ClusterWith(const std::vector<std::byte>& area,
 }
 
 std::vector<std::byte> Extension(uint32_t type, size_t length) {
-  const std::vector<std::byte> data(length, std::byte{0x55});
-  HeaderExtension extension;
-  extension.type = type;
-  extension.data = data;
-  return EncodeHeaderExtension(extension);
+  return EncodeHeaderExtension(type,
+                               std::vector<std::byte>(length, std::byte{0x55}));
 }
 
 std::vector<std::byte> Joined(

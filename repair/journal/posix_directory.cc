@@ -12,24 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "engine/status_macros.h"
 #include "engine/storage/posix_file.h"
+#include "engine/storage/system_call.h"
 
 namespace qcow2::repair {
 namespace {
 
 constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
-
-// Calls `system_call` again for as long as a signal interrupts it.
-template <typename SystemCall>
-auto Uninterrupted(SystemCall system_call) {
-  auto result = system_call();
-  while (result == -1 && errno == EINTR) result = system_call();
-  return result;
-}
-
-absl::Status SystemError(int error, const char* operation,
-                         const std::string& path) {
-  return absl::ErrnoToStatus(error, absl::StrCat(operation, " '", path, "'"));
-}
 
 bool IsSingleName(const std::string& name) {
   return !name.empty() && name != "." && name != ".." &&

@@ -7,6 +7,7 @@
 
 #include "engine/format/byte_order.h"
 #include "engine/format/geometry.h"
+#include "engine/format/header_extension.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::hostile {
@@ -45,11 +46,7 @@ void SparseImage::SetRefcountTable(
 }
 
 void SparseImage::AddExtension(uint32_t type, std::span<const std::byte> data) {
-  std::vector<std::byte> bytes(8);
-  StoreBe32(&bytes[0], type);
-  StoreBe32(&bytes[4], static_cast<uint32_t>(data.size()));
-  bytes.insert(bytes.end(), data.begin(), data.end());
-  bytes.resize((bytes.size() + 7) / 8 * 8);
+  const std::vector<std::byte> bytes = EncodeHeaderExtension(type, data);
   Write(extensions_end_, bytes);
   extensions_end_ += bytes.size();
 }
