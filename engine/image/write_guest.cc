@@ -211,6 +211,9 @@ absl::Status WriteRequest::PlanAllocation(L2Entry first, WritePlan& plan) {
       wish = geometry_.ClusterOf(previous.host_offset()) + 1;
     }
   }
+  // The table before the data it maps, so that data stays in one piece.
+  RETURN_IF_ERROR(
+      core_.metadata->L2ForWrite(cluster >> geometry_.l2_bits()).status());
   ASSIGN_OR_RETURN(const Metadata::Allocation allocation,
                    core_.metadata->AllocateData(plan.before.size(), wish));
   plan.host = allocation.run;
