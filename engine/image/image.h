@@ -32,18 +32,9 @@
 
 namespace qcow2 {
 
-// How an image is opened. Caches are in bytes; what they hold at least is four
+// How an open image works. Caches are in bytes; what they hold at least is four
 // tables each.
-struct ImageOptions {
-  bool writable = false;
-  // The disk below, where the image names a backing file; what is not allocated
-  // reads as zeros without it.
-  std::shared_ptr<GuestDisk> backing;
-  // The external data file, for an image that has one.
-  std::unique_ptr<File> data_file;
-  // The cipher the image's passphrase gave, for an encrypted image.
-  std::unique_ptr<SectorCipher> cipher;
-
+struct ImageTuning {
   // "lazy-refcounts": on or off for this run, or as the image says.
   std::optional<bool> lazy_refcounts;
   // "pass-discard-request", "-snapshot", "-other": whether the bytes of
@@ -59,6 +50,18 @@ struct ImageOptions {
   uint64_t refcount_cache_bytes = uint64_t{4} << 20;
   // "cache-clean-interval": tables unused for that long are dropped; 0: never.
   std::chrono::seconds cache_clean_interval{600};
+};
+
+// How one image is opened.
+struct ImageOptions : ImageTuning {
+  bool writable = false;
+  // The disk below, where the image names a backing file; what is not allocated
+  // reads as zeros without it.
+  std::shared_ptr<GuestDisk> backing;
+  // The external data file, for an image that has one.
+  std::unique_ptr<File> data_file;
+  // The cipher the image's passphrase gave, for an encrypted image.
+  std::unique_ptr<SectorCipher> cipher;
 };
 
 class Image : public GuestDisk {
