@@ -381,6 +381,13 @@ bool Metadata::PassesDiscard(FreeReason reason) const {
   return false;
 }
 
+void Metadata::ForgetFreeBytes(ClusterRun freed) {
+  const HostCluster last = geometry_.ClusterOf(HostOffset(free_byte_offset_));
+  if (last >= freed.first && last < freed.first + freed.clusters) {
+    free_byte_offset_ = 0;
+  }
+}
+
 absl::Status Metadata::ApplyFrees() {
   if (frees_.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(FlushFiles());
@@ -392,6 +399,7 @@ absl::Status Metadata::ApplyFrees() {
           for (uint64_t i = 0; i < freed.clusters; ++i) {
             l2_.Forget(geometry_.OffsetOf(freed.first + i));
           }
+          ForgetFreeBytes(freed);
           if (!PassesDiscard(free.reason)) return;
           // The space is given back as far as that can be done; that it could
           // not harms nobody.

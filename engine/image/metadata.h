@@ -164,6 +164,8 @@ class Metadata {
   absl::Status WriteL1();
   absl::Status FlushFiles();
   absl::Status ApplyFrees();
+  // Compressed data must not follow what lay in a cluster that became free.
+  void ForgetFreeBytes(ClusterRun freed);
   bool PassesDiscard(FreeReason reason) const;
 
   struct PendingFree {
