@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -267,6 +268,39 @@ TEST(CreateTest, SpaceIsReservedOrWrittenWhereTheGuestDataIs) {
     }
     EXPECT_EQ(written, expected.length);
   }
+}
+
+// Keeps nothing but how much was written.
+class CountingFile : public ForwardingFile {
+ public:
+  using ForwardingFile::ForwardingFile;
+  absl::Status Pwrite(uint64_t /*offset*/,
+                      std::span<const std::byte> data) override {
+    written_ += data.size();
+    longest_ = std::max<uint64_t>(longest_, data.size());
+    return absl::OkStatus();
+  }
+  absl::Status Truncate(uint64_t /*size*/) override { return absl::OkStatus(); }
+  uint64_t written() const { return written_; }
+  uint64_t longest() const { return longest_; }
+
+ private:
+  uint64_t written_ = 0;
+  uint64_t longest_ = 0;
+};
+
+TEST(CreateTest, TablesOfALargeDiskAreWrittenOnceAndInPieces) {
+  CreateOptions options;
+  options.virtual_size = uint64_t{1} << 40;
+  options.preallocation = Preallocation::kMetadata;
+  MemoryFile memory;
+  CountingFile file(memory);
+  ASSERT_TRUE(CreateImage(file, nullptr, options).ok());
+  EXPECT_EQ(file.longest(), 1u << 20);
+  // 2^24 clusters: 8 bytes each of L2 and 2 of counts, and 1/8192 of that of
+  // L1; the other structures are small.
+  EXPECT_GT(file.written(), uint64_t{160} << 20);
+  EXPECT_LT(file.written(), uint64_t{161} << 20);
 }
 
 CreateOptions EverythingAtOnce() {
