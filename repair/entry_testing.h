@@ -40,6 +40,30 @@ inline uint64_t PastEnd(const checker::TestImage& image) {
   return image.OffsetOf(0x700000 + kData + 1);
 }
 
+// The plan names `changes`, and the view is clean and done.
+inline void ExpectDoneWith(const Texts& changes, const Planned& planned,
+                           Mode mode) {
+  EXPECT_EQ(GuestChangesOf(planned), changes);
+  ExpectCleanAndDone(planned, WithMode(mode));
+}
+
+// Plans the repair of `image`: the word at `index` becomes `word`, the plan
+// names `changes`, and the view is clean and done.
+inline void ExpectL1Mended(checker::TestImage& image, uint64_t index,
+                           uint64_t word, const Texts& changes,
+                           Mode mode = Mode::kAll) {
+  const Planned planned = PlanFor(image.file(), WithMode(mode));
+  EXPECT_EQ(L1At(image, planned, index), word);
+  ExpectDoneWith(changes, planned, mode);
+}
+inline void ExpectL2Mended(checker::TestImage& image, uint64_t index,
+                           uint64_t word, const Texts& changes,
+                           Mode mode = Mode::kAll) {
+  const Planned planned = PlanFor(image.file(), WithMode(mode));
+  EXPECT_EQ(L2At(image, planned, index), word);
+  ExpectDoneWith(changes, planned, mode);
+}
+
 struct Shape {
   uint32_t version;
   uint32_t cluster_bits;

@@ -17,21 +17,15 @@ using checker::TestImage;
 TEST_P(AnyShapeTest, FlippedBitOfAnL1EntryIsMendedToTheOrphanTable) {
   const uint64_t entry = TableEntry(image_);
   image_.SetL1(0, entry ^ uint64_t{1} << 41);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(L1At(image_, planned, 0), entry);
-  EXPECT_EQ(GuestChangesOf(planned),
-            Texts{"recovered 0+" + std::to_string(3 * image_.cluster_size())});
-  ExpectCleanAndDone(planned);
+  ExpectL1Mended(image_, 0, entry,
+                 {"recovered 0+" + std::to_string(3 * image_.cluster_size())});
 }
 
 TEST_P(AnyShapeTest, L1EntryPastTheEndIsClearedAndNamedAsLost) {
   image_.SetL1(0, PastEnd(image_));
   for (uint64_t i = kL2; i < kFree; ++i) image_.SetCount(i, 0);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(L1At(image_, planned, 0), 0);
-  EXPECT_EQ(GuestChangesOf(planned),
-            Texts{"lost 0+" + std::to_string(3 * image_.cluster_size())});
-  ExpectCleanAndDone(planned);
+  ExpectL1Mended(image_, 0, 0,
+                 {"lost 0+" + std::to_string(3 * image_.cluster_size())});
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AnyShapeTest, testing::ValuesIn(kShapes),
@@ -55,10 +49,7 @@ TEST(L1EntryStepTest, UnalignedL1EntryWithoutOrphanStays) {
   EXPECT_EQ(L1At(image, planned, 0), entry);
   EXPECT_TRUE(planned.repair.plan.empty());
 
-  const Planned salvaged = PlanFor(image.file(), WithMode(Mode::kSalvage));
-  EXPECT_EQ(L1At(image, salvaged, 0), 0);
-  EXPECT_EQ(GuestChangesOf(salvaged), Texts{"lost 0+12288"});
-  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+  ExpectL1Mended(image, 0, 0, {"lost 0+12288"}, Mode::kSalvage);
 }
 
 TEST(L1EntryStepTest, L1EntryThatNamesGuestDataIsMendedToTheOrphanTable) {
@@ -95,10 +86,7 @@ TEST(L1EntryStepTest, L1EntryThatNamesTheWrongTableIsMended) {
   TestImage image;
   const uint64_t entry = TableEntry(image);
   image.SetL1(0, entry ^ image.OffsetOf(8));
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L1At(image, planned, 0), entry);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 0+12288"});
-  ExpectCleanAndDone(planned);
+  ExpectL1Mended(image, 0, entry, {"recovered 0+12288"});
 }
 
 TEST(L1EntryStepTest, L1EntryWithFlagsOnlyIsCleared) {
@@ -106,10 +94,7 @@ TEST(L1EntryStepTest, L1EntryWithFlagsOnlyIsCleared) {
   image.header.size = 3 * image.cluster_size();
   image.header.l1_size = 2;
   image.SetL1(1, kCopiedFlag);
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L1At(image, planned, 1), 0);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{});
-  ExpectCleanAndDone(planned);
+  ExpectL1Mended(image, 1, 0, {});
 }
 
 TEST(L1EntryStepTest, L1EntryWithAReservedBitAsWellIsMended) {

@@ -43,10 +43,7 @@ class CompressedEntryTest : public testing::Test {
 
 TEST_F(CompressedEntryTest, CopiedFlagIsCleared) {
   image_.SetL2(1, entry_ | kCopiedFlag);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(L2At(image_, planned, 1), entry_);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image_, 1, entry_, {});
 }
 
 TEST_F(CompressedEntryTest, FlippedBitOfTheOffsetIsMended) {
@@ -79,10 +76,7 @@ TEST_F(CompressedEntryTest, LostCompressedFlagIsMended) {
 TEST_F(CompressedEntryTest, GainedCompressedFlagIsMended) {
   image_.SetL2(1, entry_);
   image_.SetL2(2, DataEntry(image_, 2) | kCompressedFlag);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(L2At(image_, planned, 2), DataEntry(image_, 2));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 8192+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image_, 2, DataEntry(image_, 2), {"recovered 8192+4096"});
 }
 
 TEST_F(CompressedEntryTest, DataPastTheEndStaysUnlessSalvaged) {
@@ -90,10 +84,7 @@ TEST_F(CompressedEntryTest, DataPastTheEndStaysUnlessSalvaged) {
   image_.SetL2(1, lost);
   image_.SetCount(kData + 1, 0);
   EXPECT_EQ(L2At(image_, PlanFor(image_.file()), 1), lost);
-  const Planned salvaged = PlanFor(image_.file(), WithMode(Mode::kSalvage));
-  EXPECT_EQ(L2At(image_, salvaged, 1), kZeroFlag);
-  EXPECT_EQ(GuestChangesOf(salvaged), Texts{"lost 4096+4096"});
-  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+  ExpectL2Mended(image_, 1, kZeroFlag, {"lost 4096+4096"}, Mode::kSalvage);
 }
 
 // ---- extended L2 entries ----------------------------------------------------
@@ -118,6 +109,14 @@ class ExtendedEntryTest : public testing::Test {
     return L2Entry(Be64At(*planned.view, offset),
                    Be64At(*planned.view, offset + 8));
   }
+  // Plans the repair: the entry becomes `entry`, the plan names `changes`, and
+  // the view is clean and done.
+  void ExpectEntryMended(uint64_t index, L2Entry entry, const Texts& changes,
+                         Mode mode = Mode::kAll) {
+    const Planned planned = PlanFor(image_.file(), WithMode(mode));
+    EXPECT_EQ(At(planned, index), entry);
+    ExpectDoneWith(changes, planned, mode);
+  }
   uint64_t Entry(uint64_t index) const { return DataEntry(image_, index); }
 
   TestImage image_;
@@ -127,26 +126,18 @@ TEST_F(ExtendedEntryTest, PastTheEndKeepsWhatTheSubclustersRead) {
   // 0 to 3 data, 4 and 5 zeros, the rest from the backing file.
   Set(1, PastEnd(image_), uint64_t{0x30} << 32 | 0xf);
   image_.SetCount(kData + 1, 0);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 1), L2Entry(0, uint64_t{0x3f} << 32));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"lost 16384+2048"});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(1, L2Entry(0, uint64_t{0x3f} << 32), {"lost 16384+2048"});
 }
 
 TEST_F(ExtendedEntryTest, FlippedBitIsMendedToTheOrphan) {
   Set(1, Entry(1) ^ uint64_t{1} << 44, uint64_t{0x30} << 32 | 0xf);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 1), L2Entry(Entry(1), uint64_t{0x30} << 32 | 0xf));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 16384+2048"});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(1, L2Entry(Entry(1), uint64_t{0x30} << 32 | 0xf),
+                    {"recovered 16384+2048"});
 }
 
 TEST_F(ExtendedEntryTest, ZeroFlagIsCleared) {
   Set(1, Entry(1) | kZeroFlag, 0xffffffff);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 1), L2Entry(Entry(1), 0xffffffff));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(1, L2Entry(Entry(1), 0xffffffff), {});
 }
 
 TEST_F(ExtendedEntryTest, ContradictionStaysUnlessSalvaged) {
@@ -154,19 +145,15 @@ TEST_F(ExtendedEntryTest, ContradictionStaysUnlessSalvaged) {
   Set(1, damaged.raw(), damaged.bitmap());
   const Planned planned = PlanFor(image_.file());
   EXPECT_EQ(At(planned, 1), damaged);
-  const Planned salvaged = PlanFor(image_.file(), WithMode(Mode::kSalvage));
-  EXPECT_EQ(At(salvaged, 1), L2Entry(Entry(1), 0xffffffff));
-  EXPECT_EQ(GuestChangesOf(salvaged), Texts{"recovered 16384+16384"});
-  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+  ExpectEntryMended(1, L2Entry(Entry(1), 0xffffffff), {"recovered 16384+16384"},
+                    Mode::kSalvage);
 }
 
 TEST_F(ExtendedEntryTest, ContradictionOverZerosIsNone) {
   // Cluster 5 holds zeros: whichever bit is right, the guest reads the same.
   Set(0, Entry(0), uint64_t{4} << 32 | 0xffffffff);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 0), L2Entry(Entry(0), uint64_t{4} << 32 | 0xfffffffb));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 0+16384"});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(0, L2Entry(Entry(0), uint64_t{4} << 32 | 0xfffffffb),
+                    {"recovered 0+16384"});
 }
 
 TEST_F(ExtendedEntryTest, AllocatedWithoutOffsetStaysUnlessSalvaged) {
@@ -174,31 +161,24 @@ TEST_F(ExtendedEntryTest, AllocatedWithoutOffsetStaysUnlessSalvaged) {
   image_.SetCount(kData + 1, 0);
   const Planned planned = PlanFor(image_.file());
   EXPECT_EQ(At(planned, 1), L2Entry(0, uint64_t{2} << 32 | 1));
-  const Planned salvaged = PlanFor(image_.file(), WithMode(Mode::kSalvage));
-  EXPECT_EQ(At(salvaged, 1), L2Entry(0, uint64_t{3} << 32));
-  EXPECT_EQ(GuestChangesOf(salvaged),
-            (Texts{"lost 16384+512", "recovered 16896+15872"}));
-  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+  ExpectEntryMended(1, L2Entry(0, uint64_t{3} << 32),
+                    {"lost 16384+512", "recovered 16896+15872"},
+                    Mode::kSalvage);
 }
 
 TEST_F(ExtendedEntryTest, AllocatedWithoutOffsetIsMendedToTheOrphan) {
   Set(1, kCopiedFlag, 0xffffffff);
   image_.SetCount(kData + 1, 0);
   image_.SetCount(8, 1);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 1),
-            L2Entry(image_.OffsetOf(8) | kCopiedFlag, 0xffffffff));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 16384+16384"});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(1, L2Entry(image_.OffsetOf(8) | kCopiedFlag, 0xffffffff),
+                    {"recovered 16384+16384"});
 }
 
 TEST_F(ExtendedEntryTest, UnalignedWithoutDataNeedsNoCluster) {
   Set(1, Entry(1) | 0x800, uint64_t{0xf} << 32);
   image_.SetCount(kData + 1, 0);
-  const Planned planned = PlanFor(image_.file());
-  EXPECT_EQ(At(planned, 1), L2Entry(0, uint64_t{0xf} << 32));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 16384+16384"});
-  ExpectCleanAndDone(planned);
+  ExpectEntryMended(1, L2Entry(0, uint64_t{0xf} << 32),
+                    {"recovered 16384+16384"});
 }
 
 }  // namespace

@@ -76,10 +76,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AnyShapeTest, testing::ValuesIn(kShapes),
 TEST(L2EntryStepTest, UnalignedEntryIsMendedToTheOrphan) {
   TestImage image;
   image.SetL2(1, DataEntry(image, 1) | 0xa00);
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 4096+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 1, DataEntry(image, 1), {"recovered 4096+4096"});
 }
 
 TEST(L2EntryStepTest, UnalignedEntryWithoutOrphanStays) {
@@ -91,30 +88,21 @@ TEST(L2EntryStepTest, UnalignedEntryWithoutOrphanStays) {
   EXPECT_EQ(EditOf(planned, Problem::kL2EntryUnaligned), nullptr);
   EXPECT_EQ(planned.repair.after.status, CheckStatus::kCorrupt);
 
-  const Planned salvaged = PlanFor(image.file(), WithMode(Mode::kSalvage));
-  EXPECT_EQ(L2At(image, salvaged, 1), kZeroFlag);
-  EXPECT_EQ(GuestChangesOf(salvaged), Texts{"lost 4096+4096"});
-  ExpectCleanAndDone(salvaged, WithMode(Mode::kSalvage));
+  ExpectL2Mended(image, 1, kZeroFlag, {"lost 4096+4096"}, Mode::kSalvage);
 }
 
 TEST(L2EntryStepTest, UnalignedEntryWithoutDataNeedsNoCluster) {
   TestImage image;
   image.SetL2(1, (DataEntry(image, 1) | 0xa00 | kZeroFlag));
   image.SetCount(kData + 1, 0);
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 1), kZeroFlag);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 4096+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 1, kZeroFlag, {"recovered 4096+4096"});
 }
 
 TEST(L2EntryStepTest, UnalignedZeroFlagOfVersion2IsNamedAsLost) {
   TestImage image(2);
   image.SetL2(1, DataEntry(image, 1) | 0xa00 | kZeroFlag);
   image.SetCount(kData + 1, 0);
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 1), 0);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"lost 4096+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 1, 0, {"lost 4096+4096"});
 }
 
 TEST(L2EntryStepTest, TwoEntriesThatClaimOneOrphanAreBothLeft) {
@@ -148,10 +136,7 @@ TEST(L2EntryStepTest, SoundEntryThatNamesTheWrongClusterIsMended) {
   TestImage image;
   // 6 became 14, which is free.
   image.SetL2(1, DataEntry(image, 1 + 8));
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 4096+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 1, DataEntry(image, 1), {"recovered 4096+4096"});
 }
 
 TEST(L2EntryStepTest, EntriesThatShareAClusterAreLeftIfBothMayBeWrong) {
@@ -185,10 +170,8 @@ TEST(L2EntryStepTest, EntryThatLostItsOnlyBitIsMended) {
   image.SetL2(2, kCopiedFlag);
   image.SetCount(kData + 2, 0);
   image.SetCount(8, 1);
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 2), image.OffsetOf(8) | kCopiedFlag);
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 8192+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 2, image.OffsetOf(8) | kCopiedFlag,
+                 {"recovered 8192+4096"});
 }
 
 TEST(L2EntryStepTest, Version2WithBackingFileGetsAClusterOfZeros) {
@@ -246,10 +229,7 @@ TEST(L2EntryStepTest, EntryThatNamesItsOwnTableIsMended) {
   TestImage image;
   // 6 became 4.
   image.SetL2(1, DataEntry(image, 1) ^ image.OffsetOf(2));
-  const Planned planned = PlanFor(image.file());
-  EXPECT_EQ(L2At(image, planned, 1), DataEntry(image, 1));
-  EXPECT_EQ(GuestChangesOf(planned), Texts{"recovered 4096+4096"});
-  ExpectCleanAndDone(planned);
+  ExpectL2Mended(image, 1, DataEntry(image, 1), {"recovered 4096+4096"});
 }
 
 TEST(L2EntryStepTest, DirtyImagesKeepEntriesThatCanBeRead) {
