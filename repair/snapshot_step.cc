@@ -80,7 +80,8 @@ class SnapshotMender : private MetadataMender {
   // Whether no cluster is left over that a snapshot may have used.
   bool NothingIsLeft() const;
   absl::StatusOr<bool> MendCount();
-  absl::Status WriteCount(Problem problem, uint64_t count, std::string why);
+  absl::Status WriteCount(Problem problem, uint64_t count,
+                          const std::string& why);
 
   // What one entry needs; edits are recorded.
   void MendExtraData(StoredSnapshot& snapshot);
@@ -159,7 +160,7 @@ bool SnapshotMender::NothingIsLeft() const {
 }
 
 absl::Status SnapshotMender::WriteCount(Problem problem, uint64_t count,
-                                        std::string why) {
+                                        const std::string& why) {
   Record(problem, "header, nb_snapshots", absl::StrCat(header().nb_snapshots),
          absl::StrCat(count, ": ", why));
   if (count == 0) {

@@ -226,7 +226,7 @@ absl::Status PosixFile::Allocate(ByteRange range) {
 }
 
 absl::Status PosixFile::WriteZeros(ByteRange range) {
-  static constexpr std::array<std::byte, 64 * 1024> kZeros = {};
+  static constexpr std::array<std::byte, 65536> kZeros = {};
   while (range.length > 0) {
     const size_t step = std::min<uint64_t>(range.length, kZeros.size());
     RETURN_IF_ERROR(Pwrite(range.offset, std::span(kZeros).first(step)));
@@ -242,7 +242,7 @@ absl::StatusOr<ByteRange> PosixFile::NextData(uint64_t offset) const {
   const off_t data = lseek(descriptor_, static_cast<off_t>(offset), SEEK_DATA);
   if (data == -1) {
     if (errno == ENXIO) return ByteRange{size, 0};
-    if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOTSUP) {
+    if (errno == EINVAL || errno == EOPNOTSUPP) {
       return ByteRange{offset, size - offset};
     }
     return SystemError(errno, "cannot look for data in", path_,
