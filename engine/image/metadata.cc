@@ -334,7 +334,9 @@ absl::Status Metadata::WriteL1() {
     const uint64_t first = sector * kL1EntriesPerSector;
     const uint64_t count =
         std::min<uint64_t>(kL1EntriesPerSector, l1_.size() - first);
-    std::vector<std::byte> bytes(count * kL1EntrySize);
+    // A whole sector, behind the last entry with zeros: a table has its
+    // clusters to itself, and no disk writes half an entry then.
+    std::vector<std::byte> bytes(kL1EntriesPerSector * kL1EntrySize);
     for (uint64_t i = 0; i < count; ++i) {
       StoreBe64(bytes.data() + i * kL1EntrySize, l1_[first + i]);
     }

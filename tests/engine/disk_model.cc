@@ -13,9 +13,9 @@ namespace {
 constexpr uint64_t kMaxRequestBytes = uint64_t{1} << 20;
 
 absl::Status Differs(uint64_t offset, std::byte read, std::byte expected) {
-  return absl::DataLossError(absl::StrCat(
-      "byte ", offset, " reads ", static_cast<int>(read), ", not ",
-      static_cast<int>(expected)));
+  return absl::DataLossError(absl::StrCat("byte ", offset, " reads ",
+                                          static_cast<int>(read), ", not ",
+                                          static_cast<int>(expected)));
 }
 
 absl::Status CompareBytes(std::span<const std::byte> read,
@@ -60,12 +60,12 @@ absl::Status DiskModel::WriteCompressed(Image& image, uint64_t cluster) {
     data[i] = static_cast<std::byte>(random_());
   }
   const HeaderArea area = image.header_area();
-  ASSIGN_OR_RETURN(const std::vector<std::byte> compressed,
-                   CompressCluster(area.header.compression_type ==
-                                           kCompressionZstd
-                                       ? CompressionType::kZstd
-                                       : CompressionType::kDeflate,
-                                   data));
+  ASSIGN_OR_RETURN(
+      const std::vector<std::byte> compressed,
+      CompressCluster(area.header.compression_type == kCompressionZstd
+                          ? CompressionType::kZstd
+                          : CompressionType::kDeflate,
+                      data));
   if (compressed.size() >= size) return absl::OkStatus();
   last_ = absl::StrCat("compressed write ", offset);
   RETURN_IF_ERROR(image.WriteCompressed(offset, compressed));
@@ -112,8 +112,8 @@ absl::Status DiskModel::ReadBack(Image& image, uint64_t offset,
 
 absl::Status DiskModel::Step(Image& image) {
   const uint64_t cluster = image.geometry().cluster_size();
-  const bool plain = image.core().data_file == nullptr &&
-                     image.core().cipher == nullptr;
+  const bool plain =
+      image.core().data_file == nullptr && image.core().cipher == nullptr;
   uint64_t offset = Below(bytes_.size());
   uint64_t length = 1 + Below(Below(3) == 0 ? 6 * cluster : cluster);
   if (Below(3) == 0) offset -= offset % cluster;

@@ -50,8 +50,7 @@ class ModelTest : public testing::TestWithParam<EngineVariant> {
 
 TEST_P(ModelTest, ReadsWhatWasWritten) {
   const CreateOptions create = GetParam().create;
-  ASSERT_EQ(CreateImage(file_,
-                        create.data_file.empty() ? nullptr : &data_file_,
+  ASSERT_EQ(CreateImage(file_, create.data_file.empty() ? nullptr : &data_file_,
                         create),
             absl::OkStatus());
   for (uint64_t seed = 0; seed < 3; ++seed) {

@@ -33,8 +33,8 @@ std::vector<EngineVariant> EngineVariants() {
   all.push_back(Variant("v2_512", 2, 9, 16));
   all.push_back(Variant("v2_64k", 2, 16, 16));
   for (const uint32_t bits : {1, 2, 4, 8, 16, 32, 64}) {
-    all.push_back(Variant(absl::StrCat("refcount_", bits), 3,
-                          9 + bits % 5, bits));
+    all.push_back(
+        Variant(absl::StrCat("refcount_", bits), 3, 9 + bits % 5, bits));
   }
   for (uint32_t bits = kMinClusterBits; bits <= kMaxClusterBits; bits += 3) {
     all.push_back(Variant(absl::StrCat("cluster_", 1 << bits), 3, bits, 16));

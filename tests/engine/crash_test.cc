@@ -1,0 +1,263 @@
+// Crashes and faults at every point of random sequences of requests. After a
+// crash, whatever survived of what was not flushed, the checker finds leaks at
+// worst, and what was flushed is there.
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/check.h"
+#include "engine/image/create.h"
+#include "engine/image/image.h"
+#include "engine/storage/forwarding_file.h"
+#include "engine/storage/memory_file.h"
+#include "engine/storage/overlay_file.h"
+#include "gtest/gtest.h"
+#include "repair/journal/simulated_disk.h"
+#include "repair/planner.h"
+#include "tests/engine/disk_model.h"
+#include "tests/engine/variants.h"
+
+namespace qcow2 {
+namespace {
+
+using checker::CheckReport;
+using repair::CallFault;
+using repair::SimulatedDisk;
+using repair::Survival;
+
+using Bytes = std::vector<std::byte>;
+
+// Corruptions but for one kind: a leaked cluster that looks like an L2 table is
+// one until somebody says otherwise, and a new L2 table is just that until the
+// L1 entry that names it is written.
+uint64_t TrueCorruptions(const CheckReport& report) {
+  return report.counts.corruptions -
+         report.OccurrencesOf(checker::Problem::kOrphanL2Table);
+}
+
+CheckReport Check(const File& file) {
+  checker::CheckOptions options;
+  options.jobs = 1;
+  return checker::CheckImage(file, "image", options);
+}
+
+std::string Corruptions(const CheckReport& report) {
+  std::string text;
+  for (const auto& finding : report.problems) {
+    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
+  }
+  return text;
+}
+
+// The contents of a disk over time: what was flushed last, and every state
+// since then.
+class History {
+ public:
+  explicit History(Bytes bytes) : states_{{0, std::move(bytes), true}} {}
+
+  void Note(size_t operations, const Bytes& bytes, bool flushed) {
+    states_.push_back({operations, bytes, flushed});
+  }
+  // The first byte of `read` that cannot be, had a crash come behind the first
+  // `operations`; read.size() if there is none.
+  // Of a sector that was being written when it is encrypted, nothing is known:
+  // half of it decrypts to noise.
+  size_t Wrong(const Bytes& read, size_t operations, bool encrypted) const;
+
+ private:
+  struct State {
+    size_t operations;  // of the file by then
+    Bytes bytes;
+    bool flushed;
+  };
+  bool SectorChanged(size_t at, size_t first, size_t last) const;
+
+  std::vector<State> states_;
+};
+
+// Whether the sector with byte `at` is not the same in states first to last.
+bool History::SectorChanged(size_t at, size_t first, size_t last) const {
+  const auto begin = static_cast<ptrdiff_t>(at - at % 512);
+  for (size_t i = first + 1; i <= last; ++i) {
+    if (!std::equal(states_[i].bytes.begin() + begin,
+                    states_[i].bytes.begin() + begin + 512,
+                    states_[first].bytes.begin() + begin)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+size_t History::Wrong(const Bytes& read, size_t operations,
+                      bool encrypted) const {
+  size_t flushed = 0;
+  size_t last = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (states_[i].operations <= operations) {
+      last = i;
+      if (states_[i].flushed) flushed = i;
+    }
+  }
+  // The request that was interrupted may have been done in part.
+  last = std::min(last + 1, states_.size() - 1);
+  for (size_t at = 0; at < read.size(); ++at) {
+    bool possible = false;
+    for (size_t i = flushed; i <= last && !possible; ++i) {
+      possible = states_[i].bytes[at] == read[at];
+    }
+    if (!possible && !(encrypted && SectorChanged(at, flushed, last))) {
+      return at;
+    }
+  }
+  return read.size();
+}
+
+class CrashTest : public testing::TestWithParam<EngineVariant> {
+ protected:
+  void SetUp() override {
+    create_ = GetParam().create;
+    const uint64_t cluster = uint64_t{1} << create_.cluster_bits;
+    create_.virtual_size = std::min<uint64_t>(60 * cluster, 256 << 10) + 512;
+    MemoryFile file;
+    ASSERT_EQ(CreateImage(file, nullptr, create_), absl::OkStatus());
+    created_ = Bytes(file.bytes().begin(), file.bytes().end());
+  }
+
+  absl::StatusOr<std::unique_ptr<Image>> Open(File& file, bool writable) {
+    ImageOptions options;
+    options.writable = writable;
+    options.l2_cache_bytes = 0;
+    options.refcount_cache_bytes = 0;
+    MemoryFile none;
+    return GetParam().Open(file, none, std::move(options));
+  }
+
+  void ExpectSound(SimulatedDisk& crashed, const History& history,
+                   size_t operations);
+
+  CreateOptions create_;
+  Bytes created_;
+};
+
+void CrashTest::ExpectSound(SimulatedDisk& crashed, const History& history,
+                            size_t operations) {
+  MemoryFile file(crashed.image_contents());
+  const CheckReport report = Check(file);
+  if (!report.Found(checker::Problem::kDirtyBit)) {
+    ASSERT_EQ(TrueCorruptions(report), 0u) << Corruptions(report);
+  } else {
+    // With lazy refcounts the counts are late, and a repair makes them good.
+    auto view = OverlayFile::Create(file);
+    ASSERT_TRUE(view.ok());
+    repair::RepairOptions options;
+    options.check.jobs = 1;
+    const auto planned = repair::PlanRepair(file, "image", **view, options);
+    ASSERT_EQ(planned.status(), absl::OkStatus());
+    ASSERT_EQ(TrueCorruptions(planned->after), 0u)
+        << Corruptions(planned->after);
+  }
+  auto image = Open(file, /*writable=*/false);
+  ASSERT_EQ(image.status(), absl::OkStatus());
+  Bytes read(create_.virtual_size);
+  ASSERT_EQ((*image)->Read(0, read), absl::OkStatus());
+  ASSERT_EQ(history.Wrong(read, operations, !GetParam().password.empty()),
+            read.size());
+}
+
+TEST_P(CrashTest, LeavesLeaksAtWorstAndWhatWasFlushed) {
+  SimulatedDisk disk(created_);
+  DiskModel model(create_.virtual_size, 7);
+  History history(model.bytes());
+  {
+    auto image = Open(disk.image(), /*writable=*/true);
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    for (int step = 0; step < 45; ++step) {
+      ASSERT_EQ(model.Step(**image), absl::OkStatus()) << model.last();
+      history.Note(disk.operations(), model.bytes(), model.last() == "flush");
+    }
+    ASSERT_EQ((*image)->Close(), absl::OkStatus());
+    history.Note(disk.operations(), model.bytes(), true);
+  }
+  std::mt19937_64 random(11);
+  for (size_t operations = 0; operations <= disk.operations(); ++operations) {
+    for (const Survival survival : {Survival::kNothing, Survival::kEverything,
+                                    Survival::kRandom, Survival::kRandom}) {
+      const auto crashed = disk.AfterCrash(operations, survival, random);
+      ExpectSound(*crashed, history, operations);
+      if (HasFatalFailure()) {
+        FAIL() << "after " << operations << " of " << disk.operations()
+               << " operations, survival " << static_cast<int>(survival);
+      }
+    }
+  }
+}
+
+// Every call in turn fails, once or for good.
+TEST_P(CrashTest, ComesBackFromEveryFault) {
+  for (const bool for_good : {false, true}) {
+    for (const CallFault::Effect effect :
+         {CallFault::Effect::kNone, CallFault::Effect::kHalf,
+          CallFault::Effect::kAll}) {
+      for (uint64_t skip = 0;; skip += 1 + skip / 16) {
+        SimulatedDisk disk(created_);
+        DiskModel model(create_.virtual_size, 3);
+        History history(model.bytes());
+        auto image = Open(disk.image(), /*writable=*/true);
+        ASSERT_EQ(image.status(), absl::OkStatus());
+        disk.FailCalls({.skip = skip,
+                        .for_good = for_good,
+                        .error = skip % 2 == 0 ? EIO : ENOSPC,
+                        .effect = effect});
+        const uint64_t before = disk.calls();
+        bool failed = false;
+        absl::Status status;
+        for (int step = 0; step < 40 && !failed; ++step) {
+          status = model.Step(**image);
+          failed = !status.ok();
+          if (!failed) {
+            history.Note(disk.operations(), model.bytes(),
+                         model.last() == "flush");
+          }
+        }
+        const absl::Status closed = (*image)->Close();
+        image->reset();
+        if (!failed && closed.ok() && disk.calls() - before <= skip) break;
+        const CheckReport report = Check(MemoryFile(disk.image_contents()));
+        if (!report.Found(checker::Problem::kDirtyBit)) {
+          ASSERT_EQ(TrueCorruptions(report), 0u)
+              << Corruptions(report) << "call " << skip << ", effect "
+              << static_cast<int>(effect) << ", for good " << for_good
+              << ", last request: " << model.last() << ": " << status
+              << ", close: " << closed;
+        }
+        // What failed once and is tried again is made good by the close.
+        if (!for_good && closed.ok()) {
+          ASSERT_EQ(report.counts.corruptions + report.counts.leaks, 0u)
+              << Corruptions(report) << "call " << skip << ", effect "
+              << static_cast<int>(effect) << ", last request: " << model.last()
+              << ": " << status;
+        }
+      }
+    }
+  }
+}
+
+std::vector<EngineVariant> Variants() {
+  std::vector<EngineVariant> some;
+  for (const EngineVariant& variant : EngineVariants()) {
+    if (!variant.create.data_file.empty()) continue;
+    if (variant.create.cluster_bits > 16) continue;
+    some.push_back(variant);
+  }
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, CrashTest, testing::ValuesIn(Variants()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace qcow2
