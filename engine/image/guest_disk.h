@@ -52,6 +52,9 @@ class GuestDisk {
   // The length of the disk.
   virtual uint64_t size_bytes() const = 0;
   virtual bool writable() const = 0;
+  // The disk below, whose bytes show where this one says nothing; null if there
+  // is none. It lives as long as this disk.
+  virtual GuestDisk* backing() const { return nullptr; }
 
   // Fills `buffer` with the disk's bytes from `offset` on.
   virtual absl::Status Read(uint64_t offset, std::span<std::byte> buffer) = 0;

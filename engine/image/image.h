@@ -81,6 +81,7 @@ class Image : public GuestDisk {
   std::string name() const override;
   uint64_t size_bytes() const override;
   bool writable() const override;
+  GuestDisk* backing() const override { return core_.backing.get(); }
   absl::Status Read(uint64_t offset, std::span<std::byte> buffer) override;
   absl::StatusOr<GuestExtent> ExtentAt(uint64_t offset,
                                        uint64_t max_length) override;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/codec/luks_create.h"
 #include "engine/format/header_extension.h"
 #include "engine/image/create.h"
 #include "engine/storage/posix_file.h"
@@ -258,6 +259,34 @@ TEST_F(ImageChainTest, EncryptedImagesAskForTheirPassphrase) {
   }
   const auto image = OpenImage(Path("image"), options);
   ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_EQ(ByteAt(**image, 700), 's');
+}
+
+TEST_F(ImageChainTest, AWrongPassphraseIsSaidToBeWrong) {
+  const Secret right = Secret::FromText("open sesame");
+  LuksCreateOptions luks;
+  luks.derivation.iterations = 1000;
+  auto made = CreateLuks(luks, right);
+  ASSERT_TRUE(made.ok()) << made.status();
+  CreateOptions create;
+  create.virtual_size = kDiskBytes;
+  create.crypt_method = kCryptLuks;
+  create.luks_area = made->area;
+  Create("image", create);
+  std::string text = "open barley";
+  ChainOptions options;
+  options.writable = true;
+  options.passphrase = [&](const std::string&) -> absl::StatusOr<Secret> {
+    return Secret::FromText(text);
+  };
+  const absl::Status refused = OpenError("image", options);
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(Path("image")));
+  text = "open sesame";
+  const auto image = OpenImage(Path("image"), options);
+  ASSERT_TRUE(image.ok()) << image.status();
+  const std::vector<std::byte> bytes(512, std::byte{'s'});
+  ASSERT_EQ((*image)->Write(512, bytes), absl::OkStatus());
   EXPECT_EQ(ByteAt(**image, 700), 's');
 }
 

@@ -29,10 +29,11 @@ RawDisk::RawDisk(std::unique_ptr<File> file, uint64_t size, bool writable)
 
 absl::Status RawDisk::CheckRange(const char* operation, uint64_t offset,
                                  uint64_t length) const {
-  if (offset <= size_ && length <= size_ - offset) return absl::OkStatus();
+  const uint64_t size = size_bytes();
+  if (offset <= size && length <= size - offset) return absl::OkStatus();
   return absl::OutOfRangeError(absl::StrCat(
       "cannot ", operation, " ", length, " bytes at offset ", offset, " of '",
-      name(), "': the disk has ", size_, " bytes"));
+      name(), "': the disk has ", size, " bytes"));
 }
 
 absl::Status RawDisk::CheckWrite(const char* operation, uint64_t offset,
@@ -50,14 +51,15 @@ absl::Status RawDisk::Read(uint64_t offset, std::span<std::byte> buffer) {
   ASSIGN_OR_RETURN(const size_t count, file_->Pread(offset, buffer));
   if (count == buffer.size()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("'", name(), "' ends at offset ",
-                                          offset + count, ", it had ", size_,
+                                          offset + count, ", it had ",
+                                          size_bytes(),
                                           " bytes when it was opened"));
 }
 
 absl::StatusOr<GuestExtent> RawDisk::ExtentAt(uint64_t offset,
                                               uint64_t max_length) {
   RETURN_IF_ERROR(CheckRange("look at", offset, 0));
-  const uint64_t length = std::min(max_length, size_ - offset);
+  const uint64_t length = std::min(max_length, size_bytes() - offset);
   if (length == 0) return GuestExtent{GuestExtentKind::kZeros, 0};
   ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(offset));
   // Where there is no more data the file may end before the disk does.
@@ -103,6 +105,13 @@ absl::Status RawDisk::Flush() {
   // Nothing can have been written.
   if (!writable_) return absl::OkStatus();
   return file_->Flush();
+}
+
+absl::Status RawDisk::Resize(uint64_t size) {
+  if (!writable_) return CheckWrite("resize", 0, 0);
+  RETURN_IF_ERROR(file_->Truncate(size));
+  size_ = size;
+  return absl::OkStatus();
 }
 
 }  // namespace qcow2

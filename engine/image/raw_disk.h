@@ -1,9 +1,10 @@
 // RawDisk: a file whose bytes are the disk's, one for one.
 //
-// Reads and writes the file it is given; never changes its length.
+// Reads and writes the file it is given; changes its length only when told to.
 #ifndef ENGINE_IMAGE_RAW_DISK_H_
 #define ENGINE_IMAGE_RAW_DISK_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -46,6 +47,10 @@ class RawDisk : public GuestDisk {
   absl::Status Discard(uint64_t offset, uint64_t length) override;
   absl::Status Flush() override;
 
+  // Makes the disk, and its file, `size` bytes long; new bytes are zeros.
+  // REQUIRES: nobody else uses the disk meanwhile.
+  absl::Status Resize(uint64_t size);
+
  private:
   RawDisk(std::unique_ptr<File> file, uint64_t size, bool writable);
 
@@ -58,7 +63,7 @@ class RawDisk : public GuestDisk {
   absl::Status Punch(uint64_t offset, uint64_t length);
 
   const std::unique_ptr<File> file_;
-  const uint64_t size_;
+  std::atomic<uint64_t> size_;
   const bool writable_;
 };
 
