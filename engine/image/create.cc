@@ -24,7 +24,7 @@ constexpr uint64_t kAllSubclustersAllocated =
 // Makes `file` `size` bytes of zeros, as far as it has a size of its own to
 // set.
 absl::Status StartWithZeros(File& file, uint64_t size) {
-  const absl::Status emptied = file.Truncate(0);
+  absl::Status emptied = file.Truncate(0);
   if (emptied.ok()) {
     RETURN_IF_ERROR(file.Truncate(size));
   } else if (absl::IsInvalidArgument(emptied)) {

@@ -27,7 +27,7 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 // called like the image.
 std::string QemuOptions(const CreateOptions& options, const std::string& image,
                         const std::string& folder) {
-  const char* const kPreallocation[] = {"off", "metadata", "falloc", "full"};
+  const char* const preallocations[] = {"off", "metadata", "falloc", "full"};
   const auto on = [](bool value) { return value ? "on" : "off"; };
   std::string text =
       std::string("compat=") + (options.version == 2 ? "0.10" : "1.1") +
@@ -35,7 +35,7 @@ std::string QemuOptions(const CreateOptions& options, const std::string& image,
       ",refcount_bits=" + std::to_string(options.refcount_bits) +
       ",lazy_refcounts=" + on(options.lazy_refcounts) +
       ",extended_l2=" + on(options.extended_l2) + ",preallocation=" +
-      kPreallocation[static_cast<int>(options.preallocation)];
+      preallocations[static_cast<int>(options.preallocation)];
   if (options.compression_type == CompressionType::kZstd) {
     text += ",compression_type=zstd";
   }
@@ -203,7 +203,7 @@ std::vector<CreateOptions> Matrix() {
   std::vector<CreateOptions> matrix;
   for (uint32_t i = 0; i < 39; ++i) {
     CreateOptions options;
-    options.virtual_size = (i % 5 + 2) * kMiB + (i % 3) * 512;
+    options.virtual_size = (i % 5 + 2) * kMiB + i % 3 * uint64_t{512};
     options.cluster_bits = kMinClusterBits + i % 13;
     options.version = i % 4 == 1 ? 2 : 3;
     options.preallocation = static_cast<Preallocation>(i / 3 % 4);

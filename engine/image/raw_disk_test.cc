@@ -24,7 +24,6 @@ namespace qcow2 {
 namespace {
 
 using ::testing::HasSubstr;
-using std::string_literals::operator""s;
 
 std::unique_ptr<RawDisk> OpenDisk(std::unique_ptr<File> file,
                                   bool writable = true) {
@@ -59,7 +58,7 @@ TEST(RawDiskTest, IsTheFile) {
   ASSERT_TRUE(disk->WriteZeroes(5, 1, ZeroMode::kUnmap).ok());
   ASSERT_TRUE(disk->Discard(6, 1).ok());
   ASSERT_TRUE(disk->Flush().ok());
-  EXPECT_EQ(ReadText(file, 0, 10), "aXYd\0\0\0h"s);
+  EXPECT_EQ(ReadText(file, 0, 10), std::string("aXYd\0\0\0h", 8));
 }
 
 TEST(RawDiskTest, EndsWhereTheFileDid) {
@@ -213,7 +212,7 @@ void ShareBetweenThreads(RawDisk& disk) {
 }
 
 TEST(RawDiskTest, ThreadsShareAFileThatCannotBeShared) {
-  MemoryFile file(std::vector<std::byte>(64 * 1000));
+  MemoryFile file(std::vector<std::byte>(64000));
   ASSERT_FALSE(file.concurrent());
   ShareBetweenThreads(*DiskOver(file));
 }
@@ -222,7 +221,7 @@ TEST(RawDiskTest, ThreadsShareAFileOfTheSystem) {
   std::string folder = testing::TempDir() + "/raw_disk_XXXXXX";
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
   const std::string path = folder + "/disk.raw";
-  std::ofstream(path, std::ios::binary) << std::string(64 * 1000, 'z');
+  std::ofstream(path, std::ios::binary) << std::string(64000, 'z');
   auto file = PosixFile::Open(path, {.writable = true});
   ASSERT_TRUE(file.ok()) << file.status();
   ShareBetweenThreads(*OpenDisk(*std::move(file)));
