@@ -49,9 +49,10 @@ class RunJudge {
   // What concerns the references alone, once for each run of like cells.
   void JudgeCell(uint64_t first, uint64_t count, const ReferenceCell& cell,
                  FindingSink& sink);
-  // Clusters that ReferenceMap::UsualEnd passed over: nothing to say of them
-  // but which is the last in use.
-  void JudgeUsual(uint64_t first, uint64_t count, const std::byte* counts);
+  // Clusters that ReferenceMap::PassUsual passed over: nothing to say of them
+  // but which is the last in use, and how many are leaked.
+  void JudgeUsual(uint64_t first, const UsualClusters& usual,
+                  const std::byte* counts, FindingSink& sink);
   // A run past the end of the file.
   void JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
                     FindingSink& sink) const;
@@ -110,10 +111,14 @@ void RunJudge::Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
   Add(problem, first, count, stored, expected, count, sink);
 }
 
-void RunJudge::JudgeUsual(uint64_t first, uint64_t count,
-                          const std::byte* counts) {
+void RunJudge::JudgeUsual(uint64_t first, const UsualClusters& usual,
+                          const std::byte* counts, FindingSink& sink) {
+  if (usual.leaked > 0) {
+    sink.CountClusterRuns(Problem::kClusterLeaked, usual.leaked_runs,
+                          usual.leaked);
+  }
   const auto next = std::max(result_.highest_cluster_in_use + 1, first);
-  for (uint64_t cluster = first + count; cluster > next; --cluster) {
+  for (uint64_t cluster = usual.end; cluster > next; --cluster) {
     if (LoadBe16(counts + (cluster - 1 - first) * 2) == 0) continue;
     result_.highest_cluster_in_use = cluster - 1;
     return;
@@ -188,9 +193,11 @@ void CompareVisitor::CompareRange(uint64_t base, uint64_t first, uint64_t end,
   while (first < end) {
     if (usual_width) {
       const std::byte* counts = bytes.data() + (first - base) * 2;
-      const uint64_t usual_end = map_.UsualEnd(first, end, counts);
-      judge_.JudgeUsual(first, usual_end - first, counts);
-      first = usual_end;
+      // A million leaks are no more than a number once the report is full.
+      const UsualClusters usual = map_.PassUsual(
+          first, end, counts, sink.IsFull(Problem::kClusterLeaked));
+      judge_.JudgeUsual(first, usual, counts, sink);
+      first = usual.end;
       if (first == end) return;
     }
     const uint64_t run_end = map_.RunEnd(first, end);

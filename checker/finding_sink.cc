@@ -167,6 +167,12 @@ void FindingSink::AddClusterRun(Problem problem, uint64_t first_cluster,
   Add(std::move(finding), qemu_count);
 }
 
+void FindingSink::CountClusterRuns(Problem problem, uint64_t runs,
+                                   uint64_t clusters) {
+  Count(RowOf(problem), clusters, clusters, false);
+  omitted_ += runs;
+}
+
 void FindingSink::AddQemuCounts(const QemuCounts& counts) {
   qemu_.corruptions += counts.corruptions;
   qemu_.leaks += counts.leaks;
@@ -175,7 +181,7 @@ void FindingSink::AddQemuCounts(const QemuCounts& counts) {
   qemu_.refused |= counts.refused;
 }
 
-void FindingSink::Append(FindingSink later) {
+void FindingSink::Append(FindingSink& later) {
   for (size_t problem = 0; problem < kept_.size(); ++problem) {
     occurrences_[problem] += later.occurrences_[problem];
     for (Finding& finding : later.kept_[problem]) Keep(std::move(finding));
@@ -188,6 +194,15 @@ void FindingSink::Append(FindingSink later) {
   counts_.notes += later.counts_.notes;
   counts_.suspect_orphans += later.counts_.suspect_orphans;
   counts_.unreadable_bytes += later.counts_.unreadable_bytes;
+  later.Clear();
+}
+
+void FindingSink::Clear() {
+  for (std::vector<Finding>& kept : kept_) kept.clear();
+  std::fill(occurrences_.begin(), occurrences_.end(), uint64_t{0});
+  omitted_ = 0;
+  qemu_ = QemuCounts();
+  counts_ = Counts();
 }
 
 void FindingSink::Rearrange(Problem problem) {

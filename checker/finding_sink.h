@@ -42,6 +42,15 @@ class FindingSink {
                      uint32_t cluster_bits, uint64_t actual,
                      std::optional<uint64_t> expected, uint64_t qemu_count);
 
+  // Whether no more findings of the problem are kept, so that clusters that do
+  // not adjoin the last one kept need no more than CountClusterRuns.
+  bool IsFull(Problem problem) const {
+    return Full(kept_[static_cast<size_t>(problem)]);
+  }
+  // Counts `runs` runs of host clusters, `clusters` in all, that are not kept.
+  // qemu-img counts each cluster once.
+  void CountClusterRuns(Problem problem, uint64_t runs, uint64_t clusters);
+
   // Adds to what qemu-img would count without a finding of our own.
   void AddQemuCounts(const QemuCounts& counts);
 
@@ -53,8 +62,9 @@ class FindingSink {
     counts_.suspect_orphans = clusters;
   }
 
-  // Appends everything in `later`, which covers a later part of the image.
-  void Append(FindingSink later);
+  // Appends everything in `later`, which covers a later part of the image, and
+  // leaves it as it was when it was made, for the next part.
+  void Append(FindingSink& later);
 
   // Brings the findings of a problem, each with an entry or a host run, into
   // the order of the tables or the file and merges what then carries on. For
@@ -86,6 +96,7 @@ class FindingSink {
   bool Full(const std::vector<Finding>& kept) const {
     return max_per_problem_ != 0 && kept.size() >= max_per_problem_;
   }
+  void Clear();
   // Merges with the last one, keeps or leaves out; counts nothing but that.
   void Keep(Finding finding);
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace qcow2::checker {
@@ -69,6 +70,18 @@ TEST(FindingSinkTest, CountsBeyondWhatItKeeps) {
   EXPECT_EQ(sink.TakeFindings().size(), 2);
 }
 
+TEST(FindingSinkTest, CountsRunsOfClustersThatAreNotKept) {
+  FindingSink sink(1);
+  EXPECT_FALSE(sink.IsFull(Problem::kClusterLeaked));
+  sink.Add(Leak(2, 1));
+  EXPECT_TRUE(sink.IsFull(Problem::kClusterLeaked));
+  EXPECT_FALSE(sink.IsFull(Problem::kRefcountTooHigh));
+  sink.CountClusterRuns(Problem::kClusterLeaked, 3, 10);
+  EXPECT_EQ(sink.counts().leaks, 11);
+  EXPECT_EQ(sink.qemu().leaks, 11);
+  EXPECT_EQ(sink.omitted(), 3);
+}
+
 TEST(FindingSinkTest, QemuCountMayDiffer) {
   FindingSink sink(0);
   sink.Add(Entry(0, 0), 17);
@@ -82,10 +95,12 @@ TEST(FindingSinkTest, AppendingJoinsRunsAcrossTheSeam) {
   FindingSink second(0);
   second.Add(Leak(12, 2));
   second.AddUnreadableBytes(512);
-  first.Append(std::move(second));
+  first.Append(second);
   EXPECT_EQ(first.counts().leaks, 4);
   EXPECT_EQ(first.counts().unreadable_bytes, 512);
   EXPECT_EQ(first.TakeFindings().size(), 1);
+  EXPECT_TRUE(second.empty());
+  EXPECT_THAT(second.TakeFindings(), testing::IsEmpty());
 }
 
 TEST(FindingSinkTest, CountsWithAndWithoutOwnersAreOneRun) {

@@ -3,13 +3,7 @@
 #include <array>
 #include <cstring>
 
-// Wider vectors where the processor has them, chosen when the program starts.
-// Only GCC on x86-64 has both the attribute and the loader support.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#define QCOW2_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define QCOW2_VECTOR_CLONES
-#endif
+#include "checker/vector_clones.h"
 
 namespace qcow2::checker {
 namespace {
@@ -75,6 +69,29 @@ uint64_t AscendingPairs(const std::byte* entry, uint64_t pairs, uint64_t step) {
   }
   return bits;
 }
+
+namespace l2_scan_internal {
+
+QCOW2_VECTOR_CLONES
+uint64_t LoneEntries(const std::byte* entry, uint64_t entries,
+                     const RegularEntries& regular, uint64_t step) {
+  constexpr uint64_t kBlock = 16;
+  uint64_t n = 0;
+  // The last one would have none behind it.
+  for (; n + kBlock < entries; n += kBlock) {
+    uint64_t others = 0;
+    for (uint64_t i = 0; i < kBlock; ++i) {
+      const uint64_t raw = LoadBe64(entry + (n + i) * 8);
+      const uint64_t next = LoadBe64(entry + (n + i + 1) * 8);
+      const uint64_t ahead = (next & kL2OffsetMask) - (raw & kL2OffsetMask);
+      others |= regular.Misfit(raw) | (ahead == step ? 1 : 0);
+    }
+    if (others != 0) break;
+  }
+  return n;
+}
+
+}  // namespace l2_scan_internal
 
 uint64_t LeadingZeroBytes(const std::byte* bytes, uint64_t limit) {
   uint64_t n = 0;

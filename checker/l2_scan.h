@@ -64,14 +64,32 @@ class RegularEntries {
                    ((rules.cluster_size_bytes - 1) & kL2OffsetMask)),
         last_offset_(rules.external_data_file ? 0 : rules.file_end_bytes - 1) {}
 
-  // In terms of unsigned numbers an offset of 0, less one, is past the end.
-  bool Includes(uint64_t raw) const {
-    return (raw & forbidden_) == 0 && (raw & kL2OffsetMask) - 1 < last_offset_;
+  bool Includes(uint64_t raw) const { return Misfit(raw) == 0; }
+
+  // Not 0 if the entry is not one of them. One number without a branch, so that
+  // many entries can be looked at together.
+  uint64_t Misfit(uint64_t raw) const {
+    // In terms of unsigned numbers an offset of 0, less one, is past the end.
+    return (raw & forbidden_) |
+           ((raw & kL2OffsetMask) - 1 < last_offset_ ? 0 : 1);
   }
 
  private:
   uint64_t forbidden_;
   uint64_t last_offset_;
+};
+
+// How many of the entries of 8 bytes from `entry` on are regular and followed
+// by one whose offset is not `step` more: a multiple of 16, looking at
+// `entries` of them and no further.
+uint64_t LoneEntries(const std::byte* entry, uint64_t entries,
+                     const RegularEntries& regular, uint64_t step);
+
+// Visitors that take lone entries many at a time.
+template <typename Visitor>
+concept TakesLoneEntries = requires(Visitor visitor,
+                                    std::span<const std::byte> entries) {
+  visitor.OnLoneEntries(entries);
 };
 
 // Finds the runs in a table of entries of 8 bytes, a block of them at a time.
@@ -182,6 +200,13 @@ void ScanEntries(std::span<const std::byte> table, const L2ScanRules& rules,
       const uint64_t clusters_left =
           ((rules.file_end_bytes - offset - 1) >> rules.cluster_bits) + 1;
       run = std::min(run, clusters_left);
+    } else if constexpr (kStride == 8 && TakesLoneEntries<Visitor>) {
+      const uint64_t lone = LoneEntries(entry, count - index, regular, step);
+      if (lone > 0) {
+        visitor.OnLoneEntries(table.subspan(index * 8, lone * 8));
+        index += lone;
+        continue;
+      }
     }
     visitor.OnRun(L2Run{index, run, offset, (raw & kCopiedFlag) != 0});
     index += run;
@@ -193,7 +218,10 @@ void ScanEntries(std::span<const std::byte> table, const L2ScanRules& rules,
 // Calls visitor.OnRun(const L2Run&) for runs and visitor.OnOdd(index, L2Entry)
 // for every other entry that says anything: compressed, damaged, contradictory
 // or past the end of the file. Entries without host cluster that are in order
-// are passed over. `table` holds one L2 table.
+// are passed over. `table` holds one L2 table. If the visitor has
+// OnLoneEntries(bytes), it is handed stretches of standard entries, each of
+// which makes a run of its own and is not followed by the next host cluster, in
+// one go.
 template <typename Visitor>
 void ScanL2Table(std::span<const std::byte> table, const L2ScanRules& rules,
                  Visitor& visitor) {

@@ -51,6 +51,18 @@ struct Recorder {
   void OnOdd(uint64_t index, L2Entry) { odd.push_back(index); }
 };
 
+// Takes lone entries many at a time.
+struct LoneRecorder : Recorder {
+  void OnLoneEntries(std::span<const std::byte> entries) {
+    lone += entries.size() / 8;
+    for (size_t i = 0; i < entries.size(); i += 8) {
+      const uint64_t raw = LoadBe64(&entries[i]);
+      runs.emplace_back(0, 1, raw & kL2OffsetMask, (raw & kCopiedFlag) != 0);
+    }
+  }
+  uint64_t lone = 0;
+};
+
 Recorder Scan(const std::vector<uint64_t>& words,
               const L2ScanRules& rules = Rules()) {
   Recorder recorder;
@@ -156,6 +168,49 @@ TEST(ScanL2TableTest, FindsRunsOfAnyLengthAnywhere) {
     ASSERT_THAT(seen.runs, ElementsAreArray(runs));
     ASSERT_THAT(seen.odd, IsEmpty());
   }
+}
+
+// An entry of any kind after `last`, mostly a regular one.
+uint64_t AnyEntryAfter(uint64_t last, uint64_t trouble,
+                       std::mt19937_64& random) {
+  const uint64_t copied = random() % 2 * kCopiedFlag;
+  if (random() % 1000 >= trouble) return copied | (random() % 900) * kCluster;
+  switch (random() % 4) {
+    case 0:
+      return 0;
+    case 1:
+      return random();
+    default:
+      return copied | ((last & kL2OffsetMask) + kCluster);
+  }
+}
+
+TEST(ScanL2TableTest, LoneEntriesInOneGoAreTheRunsTheyWouldBeOneByOne) {
+  std::mt19937_64 random(12);
+  uint64_t lone = 0;
+  for (const uint64_t trouble : {0, 5, 50, 500}) {
+    for (uint64_t length = 0; length < 200; ++length) {
+      std::vector<uint64_t> words;
+      while (words.size() < length) {
+        words.push_back(
+            AnyEntryAfter(words.empty() ? 0 : words.back(), trouble, random));
+      }
+      Recorder plain = Scan(words);
+      // The bytes say nothing of their index.
+      for (auto& run : plain.runs) {
+        if (std::get<1>(run) == 1) std::get<0>(run) = 0;
+      }
+      LoneRecorder recorder;
+      ScanL2Table(Table(words), Rules(), recorder);
+      for (auto& run : recorder.runs) {
+        if (std::get<1>(run) == 1) std::get<0>(run) = 0;
+      }
+      ASSERT_EQ(recorder.runs, plain.runs);
+      ASSERT_EQ(recorder.odd, plain.odd);
+      lone += recorder.lone;
+    }
+  }
+  EXPECT_GT(lone, 20000);
 }
 
 TEST(AscendingPairsTest, TellsEveryPairAlone) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "checker/hole_finder.h"
 #include "checker/l2_shape.h"
 
 namespace qcow2::checker {
@@ -90,17 +91,9 @@ bool IsStale(const ImageModel& model, uint64_t cluster) {
                      });
 }
 
-// Whether the cluster is known to hold nothing without reading it.
-bool IsHole(const CheckState& state, uint64_t cluster) {
-  const uint64_t size = state.model.geometry->cluster_size();
-  const absl::StatusOr<ByteRange> data =
-      state.reader.file().NextData(cluster * size);
-  return data.ok() &&
-         (data->length == 0 || data->offset >= (cluster + 1) * size);
-}
-
 void FindOrphanTables(CheckState& state) {
   std::vector<std::byte> bytes(state.model.geometry->cluster_size());
+  HoleFinder holes(state.reader.file());
   uint64_t examined = 0;
   uint64_t bytes_left = kMaxExaminedBytes;
   for (Finding& leak : state.sink.FindingsOf(Problem::kClusterLeaked)) {
@@ -111,7 +104,10 @@ void FindOrphanTables(CheckState& state) {
         return;
       }
       const uint64_t cluster = leak.host->first_cluster + i;
-      if (IsStale(state.model, cluster) || IsHole(state, cluster)) continue;
+      if (IsStale(state.model, cluster) ||
+          holes.IsHole(cluster * bytes.size(), bytes.size())) {
+        continue;
+      }
       bytes_left -= bytes.size();
       if (ExamineLeakedCluster(state, cluster, bytes)) {
         leak.suspect_orphan = true;

@@ -6,103 +6,11 @@
 #include <iterator>
 #include <limits>
 
-#include "engine/format/byte_order.h"
+#include "checker/coded_cells.h"
 
 namespace qcow2::checker {
-namespace {
-
-// ---- Four-bit codes ---------------------------------------------------------
-
-// The cells that images are made of; any other makes a chunk go over to bytes.
-// Code 0 must be the empty cell. The first four are those that need no second
-// look if the refcount agrees: then the code is not 0 where the count is 1.
-constexpr ReferenceCell kCodedCells[] = {
-    {0, 0},
-    {1, kReferenceCopied},
-    {1, 0},
-    {1, kReferenceMetadata | kReferenceCopied},
-    {1, kReferenceMetadata},
-    {1, kReferenceNotCopied},
-    {1, kReferenceMetadata | kReferenceNotCopied},
-    {2, kReferenceNotCopied},
-    {2, kReferenceMetadata | kReferenceNotCopied},
-    {2, 0},
-    {2, kReferenceMetadata},
-    {2, kReferenceCopied},
-    {3, kReferenceNotCopied},
-    {3, 0},
-    {3, kReferenceMetadata | kReferenceNotCopied},
-    {4, 0},
-};
-constexpr uint32_t kCodes = 16;
-static_assert(std::size(kCodedCells) == kCodes);
-constexpr uint8_t kNoCode = 0xff;
-// Codes in a word, and a word with a one in each of them.
-constexpr uint32_t kCodesPerWord = 16;
-constexpr uint64_t kEachCode = 0x1111111111111111;
-
-constexpr ReferenceCell SumOf(ReferenceCell cell, uint64_t weight,
-                              uint32_t flags) {
-  const bool meets =
-      cell.count > 0 && ((cell.flags | flags) & kReferenceMetadata) != 0;
-  cell.flags |= flags | (meets ? uint32_t{kReferenceOverlap} : 0);
-  cell.count = weight > kMaxReferences - cell.count ? kMaxReferences
-                                                    : cell.count + weight;
-  return cell;
-}
-
-constexpr uint8_t CodeOf(const ReferenceCell& cell) {
-  for (uint32_t code = 0; code < kCodes; ++code) {
-    if (kCodedCells[code].count == cell.count &&
-        kCodedCells[code].flags == cell.flags) {
-      return static_cast<uint8_t>(code);
-    }
-  }
-  return kNoCode;
-}
-
-// The code each code becomes when the same is added to it.
-using CodeSums = std::array<uint8_t, kCodes>;
-
-// What may be added to a code without looking further: weights up to 4 with
-// any of the three flags that callers give.
-constexpr uint64_t kMaxCodeWeight = 4;
-constexpr uint32_t kCallerFlags = 8;
-
-constexpr std::array<std::array<CodeSums, kCallerFlags>, kMaxCodeWeight + 1>
-MakeCodeSums() {
-  std::array<std::array<CodeSums, kCallerFlags>, kMaxCodeWeight + 1> sums{};
-  for (uint64_t weight = 1; weight <= kMaxCodeWeight; ++weight) {
-    for (uint32_t flags = 0; flags < kCallerFlags; ++flags) {
-      for (uint32_t code = 0; code < kCodes; ++code) {
-        sums[weight][flags][code] =
-            CodeOf(SumOf(kCodedCells[code], weight, flags));
-      }
-    }
-  }
-  return sums;
-}
-constexpr auto kCodeSums = MakeCodeSums();
-
-// Adds to the code of cluster `index` of a chunk in its word; false if there is
-// no code for the sum.
-bool AddToCode(uint64_t& codes, uint32_t index, const CodeSums& sums) {
-  const uint32_t shift = index % kCodesPerWord * 4;
-  const uint64_t code = codes >> shift & 15u;
-  const uint64_t sum = sums[code];
-  if (sum == kNoCode) return false;
-  codes ^= (code ^ sum) << shift;
-  return true;
-}
-
-}  // namespace
 
 // ---- Chunk ------------------------------------------------------------------
-
-ReferenceCell ReferenceMap::Chunk::Sum(ReferenceCell cell, uint64_t weight,
-                                       uint32_t flags) {
-  return SumOf(cell, weight, flags);
-}
 
 void ReferenceMap::Chunk::Add(uint32_t begin, uint32_t end, uint64_t weight,
                               uint32_t flags) {
@@ -148,7 +56,7 @@ void ReferenceMap::Chunk::AddToRuns(uint32_t begin, uint32_t end,
   const size_t first = SplitAt(begin);
   size_t last = SplitAt(end);
   for (size_t i = first; i < last; ++i) {
-    runs_[i].cell = Sum(runs_[i].cell, weight, flags);
+    runs_[i].cell = SumOf(runs_[i].cell, weight, flags);
   }
   // Only the touched runs and their neighbours can have become alike.
   const size_t from = first == 0 ? 1 : first;
@@ -177,31 +85,16 @@ void ReferenceMap::Chunk::ConvertRunsToCodes() {
 
 bool ReferenceMap::Chunk::AddToCodes(uint32_t& begin, uint32_t end,
                                      uint64_t weight, uint32_t flags) {
-  if (weight > kMaxCodeWeight || flags >= kCallerFlags) return begin >= end;
-  const CodeSums& sums = kCodeSums[weight][flags];
-  while (begin < end) {
-    const uint32_t word = begin / kCodesPerWord * kCodesPerWord;
-    const uint32_t stop = std::min(end, word + kCodesPerWord);
-    uint64_t& codes = codes_[word / kCodesPerWord];
-    const uint64_t mask = ~uint64_t{0} >> (64 - (stop - begin) * 4)
-                                              << ((begin - word) * 4);
-    // Untouched clusters are the usual case of a range.
-    if ((codes & mask) == 0 && sums[0] != kNoCode) {
-      codes |= sums[0] * kEachCode & mask;
-      begin = stop;
-      continue;
-    }
-    for (; begin < stop; ++begin) {
-      if (!AddToCode(codes, begin, sums)) return false;
-    }
-  }
-  return true;
+  if (weight > kMaxCodeWeight || flags >= kCodeFlags) return begin >= end;
+  begin =
+      checker::AddToCodes(codes_.data(), begin, end, CodeSumsOf(weight)[flags]);
+  return begin >= end;
 }
 
 void ReferenceMap::Chunk::WidenCodes() {
   bytes_.resize(kChunkClusters);
   for (uint32_t i = 0; i < kChunkClusters; ++i) {
-    const ReferenceCell& cell = kCodedCells[CodeAt(i)];
+    const ReferenceCell& cell = kCodedCells[CodeAt(codes_.data(), i)];
     bytes_[i] = static_cast<uint8_t>(cell.count << kFlagBits | cell.flags);
   }
   std::vector<uint64_t>().swap(codes_);
@@ -216,7 +109,7 @@ bool ReferenceMap::Chunk::AddToArray(std::vector<Word>& cells, uint32_t& begin,
       sizeof(Word) == 8 ? kMaxReferences
                         : std::numeric_limits<Word>::max() >> kFlagBits;
   for (; begin < end; ++begin) {
-    const ReferenceCell sum = Sum(Decode(cells[begin]), weight, flags);
+    const ReferenceCell sum = SumOf(Decode(cells[begin]), weight, flags);
     if (sum.count > kMaxCount) return false;
     cells[begin] = static_cast<Word>(sum.count << kFlagBits | sum.flags);
   }
@@ -234,7 +127,7 @@ ReferenceCell ReferenceMap::Chunk::At(uint32_t index) const {
     case Form::kRuns:
       return runs_[FindRun(index)].cell;
     case Form::kCodes:
-      return kCodedCells[CodeAt(index)];
+      return kCodedCells[CodeAt(codes_.data(), index)];
     case Form::kBytes:
       return Decode(bytes_[index]);
     case Form::kHalfwords:
@@ -266,20 +159,6 @@ uint32_t EndOfLike(const std::vector<Word>& words, uint32_t index,
 
 }  // namespace
 
-uint32_t ReferenceMap::Chunk::EndOfLikeCodes(uint32_t index,
-                                             uint32_t limit) const {
-  const uint64_t pattern = CodeAt(index) * kEachCode;
-  uint32_t word = index / kCodesPerWord;
-  uint64_t difference =
-      (codes_[word] ^ pattern) >> (index % kCodesPerWord * 4)
-                                      << (index % kCodesPerWord * 4);
-  const uint32_t words = (limit + kCodesPerWord - 1) / kCodesPerWord;
-  while (difference == 0 && ++word < words) difference = codes_[word] ^ pattern;
-  if (difference == 0) return limit;
-  const int same = std::countr_zero(difference) / 4;
-  return std::min(limit, word * kCodesPerWord + static_cast<uint32_t>(same));
-}
-
 uint32_t ReferenceMap::Chunk::RunEnd(uint32_t index, uint32_t limit) const {
   switch (form_) {
     case Form::kRuns: {
@@ -287,7 +166,7 @@ uint32_t ReferenceMap::Chunk::RunEnd(uint32_t index, uint32_t limit) const {
       return next < runs_.size() ? std::min(runs_[next].begin, limit) : limit;
     }
     case Form::kCodes:
-      return EndOfLikeCodes(index, limit);
+      return EndOfLikeCodes(codes_.data(), index, limit);
     case Form::kBytes:
       return EndOfLike(bytes_, index, limit);
     case Form::kHalfwords:
@@ -331,13 +210,21 @@ ReferenceMap::ReferenceMap(uint64_t first_cluster, uint64_t end_cluster,
 ReferenceMap::~ReferenceMap() = default;
 
 void ReferenceMap::Writer::Release() {
-  ReleaseSingles(single_count_);
-  single_count_ = 0;
+  if (single_count_ > 0) ReleaseSingles(kSingles);
   ReleaseRanges();
 }
 
 void ReferenceMap::Writer::ReleaseSingles(size_t count) {
-  if (count > 0) map_.AddSingles(std::span(singles_).first(count), weight_);
+  std::unique_lock<std::mutex> lock(map_.mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    // To sleep until the other thread is done takes longer than to go on.
+    full_at_ = std::min(single_count_ + kMaxRoom, kSingles);
+    if (single_count_ + count <= kSingles) return;
+    lock.lock();
+  }
+  map_.AddSingles(std::span(singles_).first(single_count_), weight_);
+  single_count_ = 0;
+  full_at_ = kMaxRoom;
 }
 
 void ReferenceMap::Writer::ReleaseRanges() {
@@ -348,33 +235,83 @@ void ReferenceMap::Writer::ReleaseRanges() {
 
 void ReferenceMap::AddRanges(std::span<const Range> ranges, uint64_t weight) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (const Range& range : ranges) AddRange(range, weight);
+  if (weight == 0 || weight > kMaxCodeWeight) {
+    for (const Range& range : ranges) AddRange(range, weight);
+    return;
+  }
+  const CodeSumsByFlags& sums = CodeSumsOf(weight);
+  for (Range range : ranges) {
+    AddToCodes(range, sums);
+    if (range.clusters > 0) AddRange(range, weight);
+  }
+}
+
+void ReferenceMap::AddToCodes(Range& range, const CodeSumsByFlags& sums) {
+  const uint64_t first = range.first_cluster;
+  const uint64_t chunk = first / kChunkClusters;
+  const uint64_t place = chunk - first_cluster_ / kChunkClusters;
+  const uint64_t base = chunk * kChunkClusters;
+  if (first < first_cluster_ || place >= slots_.size() ||
+      slots_[place].codes == nullptr || first + range.clusters > end_cluster_ ||
+      first + range.clusters > base + kChunkClusters) {
+    return;
+  }
+  const auto begin = static_cast<uint32_t>(first - base);
+  const uint32_t added =
+      checker::AddToCodes(slots_[place].codes, begin,
+                          static_cast<uint32_t>(begin + range.clusters),
+                          sums[range.flags]) -
+      begin;
+  range.first_cluster += added;
+  range.clusters -= added;
+}
+
+uint64_t* ReferenceMap::WordOf(uint64_t cluster) {
+  const uint64_t place =
+      cluster / kChunkClusters - first_cluster_ / kChunkClusters;
+  if (cluster - first_cluster_ >= end_cluster_ - first_cluster_ ||
+      place >= slots_.size() || slots_[place].codes == nullptr) {
+    return nullptr;
+  }
+  return slots_[place].codes + cluster % kChunkClusters / kCodesPerWord;
 }
 
 void ReferenceMap::AddSingles(std::span<const Single> singles,
                               uint64_t weight) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  // In an image allocated in random order all chunks have codes, and all of
-  // its clusters pass through this loop.
-  const uint64_t first_chunk = first_cluster_ / kChunkClusters;
-  const bool coded = weight <= kMaxCodeWeight;
-  const auto& sums = kCodeSums[coded ? weight : 0];
-  for (const Single& single : singles) {
-    const uint64_t cluster = single.cluster();
-    const uint64_t place = cluster / kChunkClusters - first_chunk;
-    const uint32_t index = static_cast<uint32_t>(cluster % kChunkClusters);
-    const bool inside =
-        cluster - first_cluster_ < end_cluster_ - first_cluster_;
-    if (!coded || !inside || place >= slots_.size() ||
-        slots_[place].codes == nullptr ||
-        !AddToCode(slots_[place].codes[index / kCodesPerWord], index,
-                   sums[single.flags()])) {
-      AddRange({cluster, 1, single.flags()}, weight);
-    }
+  const bool coded = weight > 0 && weight <= kMaxCodeWeight;
+  while (!singles.empty()) {
+    if (coded)
+      singles = singles.subspan(AddToCodes(singles, CodeSumsOf(weight)));
+    if (singles.empty()) return;
+    AddRange({singles.front().cluster(), 1, singles.front().flags()}, weight);
+    singles = singles.subspan(1);
   }
 }
 
-void ReferenceMap::AddRange(const Range& range, uint64_t weight) {
+// In an image allocated in random order all chunks have codes, and all of its
+// clusters pass through here. Words are looked for many at a time, so that the
+// processor waits for all of them together.
+size_t ReferenceMap::AddToCodes(std::span<const Single> singles,
+                                const CodeSumsByFlags& sums) {
+  std::array<uint64_t*, 32> words;
+  size_t added = 0;
+  size_t found = words.size();
+  while (found == words.size()) {
+    const std::span<const Single> next = singles.subspan(added);
+    for (found = 0; found < std::min(next.size(), words.size()); ++found) {
+      words[found] = WordOf(next[found].cluster());
+      if (words[found] == nullptr) break;
+      __builtin_prefetch(words[found], 1);
+    }
+    for (size_t i = 0; i < found; ++i, ++added) {
+      const auto index = static_cast<uint32_t>(next[i].cluster());
+      if (!AddToCode(*words[i], index, sums[next[i].flags()])) return added;
+    }
+  }
+  return added;
+}
+
+void ReferenceMap::AddRange(Range range, uint64_t weight) {
   uint64_t first = std::max(range.first_cluster, first_cluster_);
   const uint64_t stop = range.first_cluster + range.clusters;
   // The end may move down on the way.
@@ -458,58 +395,18 @@ uint64_t ReferenceMap::RunEnd(uint64_t cluster, uint64_t end) const {
                               static_cast<uint32_t>(limit));
 }
 
-namespace {
-
-// What four codes below 4 stand for as big-endian counts of 16 bits lie in
-// memory, the first byte in the low bits: 1 where the code is not 0. The bit of
-// code k goes from place 4k to 16k + 8; the other products fall elsewhere.
-uint64_t CountsOfCodes(uint64_t codes) {
-  constexpr uint64_t kPlaces = uint64_t{1} << 8 | uint64_t{1} << 20 |
-                               uint64_t{1} << 32 | uint64_t{1} << 44;
-  return ((codes | codes >> 1) & 0x1111) * kPlaces & 0x0100010001000100;
-}
-
-// How many of the 16 codes of a word are below 4 and agree with the counts.
-uint32_t UsualCodes(uint64_t codes, const std::byte* counts) {
-  const uint64_t odd = codes & 0xcccccccccccccccc;
-  for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
-    // The first byte in the low bits.
-    const uint64_t stored = __builtin_bswap64(LoadBe64(counts + i * 2));
-    const uint64_t difference = stored ^ CountsOfCodes(codes >> (i * 4));
-    if (difference != 0) {
-      const int like = std::countr_zero(difference) / 16;
-      return std::min(static_cast<uint32_t>(i) + static_cast<uint32_t>(like),
-                      static_cast<uint32_t>(std::countr_zero(odd) / 4));
-    }
-  }
-  return static_cast<uint32_t>(std::countr_zero(odd) / 4);
-}
-
-}  // namespace
-
-uint64_t ReferenceMap::UsualEnd(uint64_t first, uint64_t end,
-                                const std::byte* counts) const {
+UsualClusters ReferenceMap::PassUsual(uint64_t first, uint64_t end,
+                                      const std::byte* counts,
+                                      bool pass_leaks) const {
   const Chunk* chunk = FindChunk(first / kChunkClusters);
-  if (chunk == nullptr || chunk->codes() == nullptr) return first;
-  const uint64_t* words = chunk->codes();
+  if (chunk == nullptr || chunk->codes() == nullptr) return {.end = first};
   const uint64_t base = first / kChunkClusters * kChunkClusters;
-  const uint64_t stop = std::min(end - base, kChunkClusters);
-  uint64_t index = first - base;
-  for (; index + kCodesPerWord <= stop; counts += uint64_t{2} * kCodesPerWord) {
-    const uint64_t shift = index % kCodesPerWord * 4;
-    const uint64_t* word = words + index / kCodesPerWord;
-    uint64_t codes = *word >> shift;
-    if (shift != 0) codes |= word[1] << (64 - shift);
-    const uint32_t usual = UsualCodes(codes, counts);
-    index += usual;
-    if (usual < kCodesPerWord) return base + index;
-  }
-  for (; index < stop; ++index, counts += 2) {
-    const uint64_t code =
-        words[index / kCodesPerWord] >> (index % kCodesPerWord * 4) & 15u;
-    if (code >= 4 || LoadBe16(counts) != (code != 0 ? 1 : 0)) break;
-  }
-  return base + index;
+  UsualClusters passed = PassUsualCodes(
+      chunk->codes(), static_cast<uint32_t>(first - base),
+      static_cast<uint32_t>(std::min(end - base, kChunkClusters)), counts,
+      pass_leaks);
+  passed.end += base;
+  return passed;
 }
 
 std::vector<uint64_t> ReferenceMap::ChunkIndexes() const {

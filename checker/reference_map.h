@@ -18,30 +18,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "checker/coded_cells.h"
+#include "checker/reference_cell.h"
 
 namespace qcow2::checker {
-
-// What is known of one cluster, or of each cluster of a run.
-struct ReferenceCell {
-  // References, saturating at kMaxReferences.
-  uint64_t count = 0;
-  // A set of ReferenceFlag.
-  uint32_t flags = 0;
-
-  friend bool operator==(const ReferenceCell&, const ReferenceCell&) = default;
-};
-
-enum ReferenceFlag : uint32_t {
-  // One of the owners is a metadata structure.
-  kReferenceMetadata = 1u << 0,
-  // An entry of an active table names it with COPIED set, or clear.
-  kReferenceCopied = 1u << 1,
-  kReferenceNotCopied = 1u << 2,
-  // A metadata structure and a second owner of any kind.
-  kReferenceOverlap = 1u << 3,
-};
-
-inline constexpr uint64_t kMaxReferences = (uint64_t{1} << 60) - 1;
 
 class ReferenceMap {
  public:
@@ -107,10 +87,12 @@ class ReferenceMap {
     void Release();
 
     // For loops that add millions of single clusters, where every step counts:
-    // Open gives the place to put the next one, of `weight` references each;
+    // Open gives the place to put the next ones, of `weight` references each;
     // MakeRoom, told the place behind the last one put, gives that or another
-    // where there is room; Close is told the place behind the last one. In
-    // between, no Add with another weight and no Release.
+    // where there is room for `count` (at most kMaxRoom) more; Close is told
+    // the place behind the last one. In between, no Add with another weight and
+    // no Release.
+    static constexpr size_t kMaxRoom = 1024;
     Single* Open(uint64_t weight) {
       if (weight != weight_) {
         Release();
@@ -118,19 +100,21 @@ class ReferenceMap {
       }
       return singles_.data() + single_count_;
     }
-    Single* MakeRoom(Single* next) {
-      if (next != singles_.data() + kSingles) return next;
-      ReleaseSingles(kSingles);
-      return singles_.data();
+    Single* MakeRoom(Single* next, size_t count) {
+      single_count_ = static_cast<size_t>(next - singles_.data());
+      if (single_count_ + count > full_at_) ReleaseSingles(count);
+      return singles_.data() + single_count_;
     }
     void Close(const Single* next) {
       single_count_ = static_cast<size_t>(next - singles_.data());
     }
 
    private:
-    static constexpr size_t kSingles = 4096;
+    static constexpr size_t kSingles = 8 * kMaxRoom;
     static constexpr size_t kRanges = 1024;
 
+    // Adds the singles kept back, unless somebody else is adding and there is
+    // still room for `count` more.
     void ReleaseSingles(size_t count);
     void ReleaseRanges();
 
@@ -138,6 +122,7 @@ class ReferenceMap {
     std::vector<Single> singles_;
     std::vector<Range> ranges_;
     size_t single_count_ = 0;
+    size_t full_at_ = kMaxRoom;  // with so many it is time to add them
     size_t range_count_ = 0;
     uint64_t weight_ = 0;
   };
@@ -157,10 +142,11 @@ class ReferenceMap {
   // How far, at most to `end`, the clusters from `first` on are as they usually
   // are, and counted right: one reference or none, no flags but COPIED or
   // metadata with COPIED, and the count in `counts`, big-endian 16-bit counts
-  // from that of `first` on, is that number. May stop early: it looks where
-  // that is quick.
-  uint64_t UsualEnd(uint64_t first, uint64_t end,
-                    const std::byte* counts) const;
+  // from that of `first` on, is that number. With `pass_leaks`, leaked clusters
+  // are passed over, too, and counted; not one at `first`, though, since its
+  // run may have begun before. May stop early: it looks where that is quick.
+  UsualClusters PassUsual(uint64_t first, uint64_t end, const std::byte* counts,
+                          bool pass_leaks) const;
   // Indexes of the chunks that hold anything, ascending.
   std::vector<uint64_t> ChunkIndexes() const;
 
@@ -174,9 +160,17 @@ class ReferenceMap {
     uint64_t* codes = nullptr;
   };
 
+  // The caller holds the lock.
   void AddSingles(std::span<const Single> singles, uint64_t weight);
+  // Adds as many of the first ones as can be added to codes; returns how many.
+  size_t AddToCodes(std::span<const Single> singles,
+                    const CodeSumsByFlags& sums);
+  // The word with the cluster's code, or null if there is none.
+  uint64_t* WordOf(uint64_t cluster);
   void AddRanges(std::span<const Range> ranges, uint64_t weight);
-  void AddRange(const Range& range, uint64_t weight);
+  void AddRange(Range range, uint64_t weight);
+  // Adds what can be added to codes, the usual form; `range` becomes the rest.
+  void AddToCodes(Range& range, const CodeSumsByFlags& sums);
   void AddInChunk(Slot& slot, uint32_t begin, uint32_t end, uint64_t weight,
                   uint32_t flags);
   // Makes it if there is none. Good until the next call.
@@ -231,7 +225,6 @@ class ReferenceMap::Chunk {
   // Beyond this many runs an array is smaller or faster.
   static constexpr size_t kMaxRuns = 64;
 
-  static ReferenceCell Sum(ReferenceCell cell, uint64_t weight, uint32_t flags);
   void AddToRuns(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
   // Index in runs_ of the run that holds `index`.
   size_t FindRun(uint32_t index) const;
@@ -244,10 +237,6 @@ class ReferenceMap::Chunk {
   template <typename Word>
   bool AddToArray(std::vector<Word>& cells, uint32_t& begin, uint32_t end,
                   uint64_t weight, uint32_t flags);
-  uint32_t CodeAt(uint32_t index) const {
-    return static_cast<uint32_t>(codes_[index / 16] >> (index % 16 * 4) & 15u);
-  }
-  uint32_t EndOfLikeCodes(uint32_t index, uint32_t limit) const;
   void ConvertRunsToCodes();
   void WidenCodes();
   template <typename From, typename To>

@@ -121,18 +121,40 @@ TEST_P(ReferenceMapRandomTest, CountsLikeAPlainMap) {
   ExpectRunsMatchCells(map, 77, kChunk + 3);
 }
 
-// How far UsualEnd may look: each cluster in turn.
-uint64_t PlainUsualEnd(const ReferenceMap& map, uint64_t first, uint64_t end,
-                       const std::vector<std::byte>& counts) {
-  for (; first < end; ++first) {
-    const ReferenceCell cell = map.At(first);
+// What PassUsual may pass over: each cluster in turn.
+UsualClusters PlainUsual(const ReferenceMap& map, uint64_t first, uint64_t end,
+                         const std::vector<std::byte>& counts,
+                         bool pass_leaks) {
+  UsualClusters passed{.end = first};
+  bool last_leaked = false;
+  for (; passed.end < end; ++passed.end) {
+    const ReferenceCell cell = map.At(passed.end);
+    const uint64_t stored = LoadBe16(&counts[passed.end * 2]);
     const bool usual =
         cell.count <= 1 &&
         (cell.flags & (kReferenceOverlap | kReferenceNotCopied)) == 0 &&
         cell.flags != kReferenceMetadata;
-    if (!usual || LoadBe16(&counts[first * 2]) != cell.count) break;
+    const bool leaked = cell.count == 0 && stored == 1;
+    const bool passable =
+        leaked ? pass_leaks && passed.end > first : stored == cell.count;
+    if (!usual || !passable) break;
+    passed.leaked += leaked ? 1 : 0;
+    passed.leaked_runs += leaked && !last_leaked ? 1 : 0;
+    last_leaked = leaked;
   }
-  return first;
+  return passed;
+}
+
+void ExpectPassedLikePlain(const ReferenceMap& map, uint64_t first,
+                           uint64_t end, const std::vector<std::byte>& counts) {
+  for (const bool pass_leaks : {false, true}) {
+    const UsualClusters plain = PlainUsual(map, first, end, counts, pass_leaks);
+    const UsualClusters passed =
+        map.PassUsual(first, end, &counts[first * 2], pass_leaks);
+    ASSERT_EQ(passed.end, plain.end) << first << " to " << end;
+    ASSERT_EQ(passed.leaked, plain.leaked) << first << " to " << end;
+    ASSERT_EQ(passed.leaked_runs, plain.leaked_runs) << first << " to " << end;
+  }
 }
 
 TEST(ReferenceMapTest, UsualClustersWithTheirCountsArePassedOver) {
@@ -155,15 +177,14 @@ TEST(ReferenceMapTest, UsualClustersWithTheirCountsArePassedOver) {
     if (random() % 20 == 0) cell = odd[random() % std::size(odd)];
     const uint64_t weight = cell.count;
     if (weight > 0) Add(map, c, 1, weight, cell.flags);
-    const uint64_t stored = random() % 30 == 0 ? random() % 600 : weight;
+    uint64_t stored = random() % 60 == 0 ? random() % 600 : weight;
+    if (weight == 0 && c / 50 % 8 == 0 && random() % 3 == 0) stored = 1;
     StoreBe16(&counts[c * 2], static_cast<uint16_t>(stored));
   }
   for (uint64_t first = 0; first < end; ++first) {
-    for (const uint64_t limit : {end, std::min(end, first + random() % 40)}) {
-      ASSERT_EQ(map.UsualEnd(first, limit, &counts[first * 2]),
-                PlainUsualEnd(map, first, limit, counts))
-          << first << " to " << limit;
-    }
+    ExpectPassedLikePlain(map, first, end, counts);
+    ExpectPassedLikePlain(map, first, std::min(end, first + random() % 40),
+                          counts);
   }
 }
 
@@ -235,6 +256,43 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
                    sum += clusters * cell.count;
                  });
   EXPECT_EQ(sum, 80000);
+}
+
+// Single clusters, up to so many times each that no code has a sum for them.
+void AddSingles(ReferenceMap& map, uint64_t end, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  ReferenceMap::Writer writer(map);
+  for (const uint64_t weight : {1, 2, 9}) {
+    ReferenceMap::Single* next = writer.Open(weight);
+    for (uint64_t added = 0; added < 9000;) {
+      const uint64_t count = 1 + random() % ReferenceMap::Writer::kMaxRoom;
+      next = writer.MakeRoom(next, count);
+      for (uint64_t i = 0; i < count; ++i) {
+        *next++ = ReferenceMap::Single(random() % end, kReferenceCopied);
+      }
+      added += count;
+    }
+    writer.Close(next);
+  }
+}
+
+TEST(ReferenceMapTest, SinglesOfSeveralWritersAreCounted) {
+  const uint64_t end = 3 * kChunk;
+  ReferenceMap threaded(0, end, 0);
+  ReferenceMap plain(0, end, 0);
+  std::vector<std::thread> threads;
+  threads.reserve(3);
+  for (uint64_t t = 0; t < 3; ++t) {
+    threads.emplace_back([&threaded, t] { AddSingles(threaded, end, t); });
+    AddSingles(plain, end, t);
+  }
+  for (std::thread& thread : threads) thread.join();
+  uint64_t sum = 0;
+  for (uint64_t c = 0; c < end; ++c) {
+    ASSERT_EQ(threaded.At(c), plain.At(c)) << c;
+    sum += plain.At(c).count;
+  }
+  EXPECT_GE(sum, 3u * (1 + 2 + 9) * 9000);
 }
 
 TEST(ReferenceMapTest, MemoryLimitMovesTheEndDownAndWindowsCoverEverything) {

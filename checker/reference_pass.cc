@@ -10,6 +10,7 @@
 #include "checker/l2_entry_judge.h"
 #include "checker/l2_shape.h"
 #include "checker/table_walk.h"
+#include "checker/vector_clones.h"
 
 namespace qcow2::checker {
 namespace {
@@ -132,6 +133,19 @@ ReferenceVisitor::OddEntry ReferenceVisitor::OnOdd(uint64_t index,
   return odd;
 }
 
+// Makes a reference of each entry.
+QCOW2_VECTOR_CLONES
+void MakeSingles(std::span<const std::byte> entries, uint32_t cluster_bits,
+                 uint32_t flags_copied, uint32_t flags_not_copied,
+                 ReferenceMap::Single* singles) {
+  for (size_t i = 0; i < entries.size() / 8; ++i) {
+    const uint64_t raw = LoadBe64(entries.data() + i * 8);
+    singles[i] = ReferenceMap::Single(
+        (raw & kL2OffsetMask) >> cluster_bits,
+        (raw & kCopiedFlag) != 0 ? flags_copied : flags_not_copied);
+  }
+}
+
 // What is kept while the entries of one table pass by: on the stack and known
 // to nobody else, so that it stays in registers.
 class TableScan {
@@ -155,9 +169,21 @@ class TableScan {
     if (run.entries > 1) {
       writer_.Add(cluster, run.entries, weight_, flags);
     } else {
-      next_ = writer_.MakeRoom(next_);
+      next_ = writer_.MakeRoom(next_, 1);
       *next_++ = ReferenceMap::Single(cluster, flags);
     }
+  }
+  void OnLoneEntries(std::span<const std::byte> entries) {
+    const uint64_t count = entries.size() / 8;
+    const uint64_t first = LoadBe64(entries.data()) & kL2OffsetMask;
+    CountAllocated(first, 1);
+    // None of the others is where the one before it ends.
+    allocated_ += count - 1;
+    fragmented_ += count - 1;
+    regular_entries_ += count;
+    PutSingles(entries);
+    const uint64_t last = LoadBe64(entries.data() + (count - 1) * 8);
+    next_offset_ = (last & kL2OffsetMask) + (uint64_t{1} << cluster_bits_);
   }
   void OnOdd(uint64_t index, L2Entry entry) {
     const ReferenceVisitor::OddEntry odd = visitor_.OnOdd(index, entry);
@@ -176,6 +202,18 @@ class TableScan {
     allocated_ += clusters;
     if (next_offset_ != 0 && host_offset != next_offset_) ++fragmented_;
     next_offset_ = host_offset + (clusters << cluster_bits_);
+  }
+
+  void PutSingles(std::span<const std::byte> entries) {
+    while (!entries.empty()) {
+      const size_t count =
+          std::min(entries.size() / 8, ReferenceMap::Writer::kMaxRoom);
+      next_ = writer_.MakeRoom(next_, count);
+      MakeSingles(entries.first(count * 8), cluster_bits_, flags_copied_,
+                  flags_not_copied_, next_);
+      next_ += count;
+      entries = entries.subspan(count * 8);
+    }
   }
 
   ReferenceVisitor& visitor_;

@@ -54,6 +54,8 @@ class Walker {
   const bool ask_for_holes_;
   const uint64_t batch_tables_;
   const uint64_t batches_;
+  // A sink for a batch's findings.
+  std::unique_ptr<FindingSink> TakeSink();
   // Hands in a batch's findings; they go on to the state in batch order.
   void HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink);
 
@@ -63,6 +65,9 @@ class Walker {
   // was found.
   std::map<uint64_t, std::unique_ptr<FindingSink>> done_;
   uint64_t next_to_append_ = 0;
+  // Sinks that were emptied: a full one has room for a thousand findings, which
+  // is better used again than asked for again.
+  std::vector<std::unique_ptr<FindingSink>> spare_sinks_;
 };
 
 uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
@@ -107,7 +112,7 @@ void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
 
 void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                       std::vector<std::byte>& buffer) {
-  auto sink = std::make_unique<FindingSink>(state_.options.MaxPerProblem());
+  std::unique_ptr<FindingSink> sink = TakeSink();
   uint64_t first = batch * batch_tables_;
   const uint64_t end = std::min(first + batch_tables_, walk_.tables);
   while (first < end && !state_.reader.Cancelled()) {
@@ -122,16 +127,29 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
     first = group_end;
   }
   visitor.EndBatch();
-  if (sink->empty()) sink.reset();
   HandIn(batch, std::move(sink));
 }
 
-void Walker::HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink) {
+std::unique_ptr<FindingSink> Walker::TakeSink() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (spare_sinks_.empty()) {
+    return std::make_unique<FindingSink>(state_.options.MaxPerProblem());
+  }
+  std::unique_ptr<FindingSink> sink = std::move(spare_sinks_.back());
+  spare_sinks_.pop_back();
+  return sink;
+}
+
+void Walker::HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink) {
+  const bool found_any = !sink->empty();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!found_any) spare_sinks_.push_back(std::exchange(sink, nullptr));
   done_[batch] = std::move(sink);
   while (!done_.empty() && done_.begin()->first == next_to_append_) {
-    if (done_.begin()->second != nullptr) {
-      state_.sink.Append(*std::move(done_.begin()->second));
+    std::unique_ptr<FindingSink>& first = done_.begin()->second;
+    if (first != nullptr) {
+      state_.sink.Append(*first);
+      spare_sinks_.push_back(std::move(first));
     }
     done_.erase(done_.begin());
     ++next_to_append_;
