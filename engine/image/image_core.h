@@ -80,6 +80,10 @@ absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
 // Gives back the whole clusters of the range. Takes the range itself.
 absl::Status DiscardGuest(ImageCore& core, uint64_t offset, uint64_t length);
 
+// Makes the whole clusters of the range unallocated: what is below shows. The
+// range may lie past the disk's end. Takes the range itself.
+absl::Status ForgetGuest(ImageCore& core, uint64_t offset, uint64_t length);
+
 // Stores `compressed`, which decompresses to the cluster at the aligned guest
 // offset `offset`. Takes the range itself.
 absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,

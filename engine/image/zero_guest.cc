@@ -26,7 +26,7 @@ absl::Status WriteZeroBytes(ImageCore& core, uint64_t begin, uint64_t end) {
 // Changes the entries of whole clusters.
 class ZeroRequest {
  public:
-  enum class Kind { kKeep, kUnmap, kDiscard };
+  enum class Kind { kKeep, kUnmap, kDiscard, kForget };
 
   ZeroRequest(ImageCore& core, Kind kind)
       : core_(core), geometry_(core.metadata->geometry()), kind_(kind) {}
@@ -45,6 +45,11 @@ class ZeroRequest {
   bool Zeroed(L2Entry before, uint64_t offset, uint32_t mask,
               L2Entry& after) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
   bool ZeroedExtended(L2Entry before, uint32_t mask, L2Entry& after) const;
+  FreeReason Reason() const {
+    return kind_ == Kind::kDiscard || kind_ == Kind::kForget
+               ? FreeReason::kRequest
+               : FreeReason::kOther;
+  }
   uint32_t MaskOf(uint64_t begin, uint64_t end) const {
     if (!geometry_.extended_l2()) return 1;
     const uint64_t size = geometry_.subcluster_size();
@@ -76,6 +81,10 @@ bool ZeroRequest::ZeroedExtended(L2Entry before, uint32_t mask,
 
 bool ZeroRequest::Zeroed(L2Entry before, uint64_t offset, uint32_t mask,
                          L2Entry& after) const {
+  if (kind_ == Kind::kForget) {
+    after = L2Entry();
+    return true;
+  }
   if (geometry_.extended_l2()) return ZeroedExtended(before, mask, after);
   const bool backed =
       core_.backing != nullptr && offset < core_.backing->size_bytes();
@@ -102,7 +111,8 @@ absl::Status ZeroRequest::RunInTable(uint64_t begin, uint64_t end,
   const uint64_t l1_index = begin >> geometry_.l2_coverage_bits();
   if (l1_index >= core_.metadata->l1_size()) return absl::OkStatus();
   if (!core_.metadata->l1_entry(l1_index).has_l2_table() &&
-      (core_.backing == nullptr || begin >= core_.backing->size_bytes())) {
+      (kind_ == Kind::kForget || core_.backing == nullptr ||
+       begin >= core_.backing->size_bytes())) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(
@@ -129,9 +139,7 @@ absl::Status ZeroRequest::RunInTable(uint64_t begin, uint64_t end,
           before.is_compressed() || (before.host_offset().value() != 0 &&
                                      after.host_offset().value() == 0);
       if (dropped) {
-        core_.metadata->FreeEntryLater(before, kind_ == Kind::kDiscard
-                                                   ? FreeReason::kRequest
-                                                   : FreeReason::kOther);
+        core_.metadata->FreeEntryLater(before, Reason());
       }
     }
     begin = piece_end;
@@ -181,7 +189,8 @@ absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
                       .Run(begin_whole, end_whole, left));
   for (const ByteRange& range : left) {
     RETURN_IF_ERROR(WriteZeroBytes(
-        core, range.offset, std::min(range.offset + range.length, disk_end)));
+        core, range.offset,
+        std::min(range.offset + range.length, std::max(end, disk_end))));
   }
   return end_whole < end ? WriteZeroBytes(core, end_whole, end)
                          : absl::OkStatus();
@@ -199,6 +208,19 @@ absl::Status DiscardGuest(ImageCore& core, uint64_t offset, uint64_t length) {
   std::vector<ByteRange> left;
   return ZeroRequest(core, ZeroRequest::Kind::kDiscard)
       .Run(begin_whole, end_whole, left);
+}
+
+absl::Status ForgetGuest(ImageCore& core, uint64_t offset, uint64_t length) {
+  const uint64_t unit = core.metadata->geometry().cluster_size();
+  const uint64_t begin = (offset + unit - 1) / unit * unit;
+  const uint64_t end = offset + length;
+  const uint64_t end_whole = end >= core.size_bytes.load()
+                                 ? (end + unit - 1) / unit * unit
+                                 : end / unit * unit;
+  if (begin >= end_whole) return absl::OkStatus();
+  std::vector<ByteRange> left;
+  return ZeroRequest(core, ZeroRequest::Kind::kForget)
+      .Run(begin, end_whole, left);
 }
 
 }  // namespace qcow2
