@@ -1,6 +1,8 @@
 #include "repair/l1_entry_step.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,6 +34,8 @@ using checker::Structure;
 
 // Damaged entries mended at a time; more take more rounds.
 constexpr size_t kMaxSuspects = size_t{1} << 16;
+// Entries of L1 tables looked up to explain those that lead nowhere.
+constexpr uint64_t kMaxPlaces = uint64_t{1} << 16;
 // Told apart from the places that entries lay claim to.
 constexpr uint64_t kDeparture = uint64_t{1} << 62;
 
@@ -86,6 +90,10 @@ class L1EntryStep {
   bool IsUnaligned(L1Entry entry) const {
     return !geometry_.IsAligned(entry.l2_offset().value());
   }
+  bool IsDamaged(L1Entry entry) const {
+    return entry.reserved_bits() != 0 || !entry.has_l2_table() ||
+           IsUnaligned(entry) || IsPastEnd(entry);
+  }
   bool IsPastEnd(L1Entry entry) const {
     return entry.has_l2_table() &&
            model_.ReachesPastEnd(entry.l2_offset().value(),
@@ -96,7 +104,14 @@ class L1EntryStep {
   bool IsMisdirected(L1Entry entry);
   bool HasOneOwner(uint64_t offset) const;
   void Consider(uint32_t table, uint64_t index, L1Entry entry);
+  // What the entry may have been before some of its bits changed.
   std::vector<L1Entry> Explanations(L1Entry entry);
+  // An entry that leads to no table at all.
+  bool LeadsNowhere(L1Entry entry) const;
+  // What it may have been whatever its bits are now: the one that another L1
+  // table has at the same place, or else the only one that was lost.
+  std::vector<L1Entry> ExplanationsByPlace(const Suspect& suspect);
+  void ExplainByPlace();
   std::optional<L1Mending> Mend(const Suspect& suspect);
   absl::Status Apply(const Suspect& suspect, const L1Mending& mending);
   Problem ProblemOf(L1Entry entry) const;
@@ -111,6 +126,8 @@ class L1EntryStep {
   absl::flat_hash_set<uint64_t> no_tables_;
   EntryClaims claims_;
   std::vector<Suspect> suspects_;
+  // Entries that lead nowhere and that no changed bit explains.
+  uint64_t entries_lost_ = 0;
 };
 
 bool L1EntryStep::IsWorthwhile() const {
@@ -166,16 +183,74 @@ std::vector<L1Entry> L1EntryStep::Explanations(L1Entry entry) {
   return found;
 }
 
+bool L1EntryStep::LeadsNowhere(L1Entry entry) const {
+  return orphans_.any() && entry.has_l2_table() &&
+         (IsUnaligned(entry) || IsPastEnd(entry) ||
+          no_tables_.contains(entry.l2_offset().value()));
+}
+
+std::vector<L1Entry> L1EntryStep::ExplanationsByPlace(const Suspect& suspect) {
+  std::vector<L1Entry> found;
+  const auto add = [&](uint64_t offset) {
+    const L1Entry entry(offset | (suspect.entry.raw() & kCopiedFlag));
+    const bool known =
+        std::any_of(found.begin(), found.end(),
+                    [&](L1Entry other) { return other.raw() == entry.raw(); });
+    if (!known) found.push_back(entry);
+  };
+  for (uint32_t i = 0; i < model_.l1_tables.size(); ++i) {
+    const L1Table& table = model_.l1_tables[i];
+    if (i == suspect.table || suspect.index >= table.entries) continue;
+    std::array<std::byte, kL1EntrySize> bytes;
+    const uint64_t at = table.offset_bytes + suspect.index * kL1EntrySize;
+    if (!ReadZeroFilled(context_.view, at, bytes).ok()) continue;
+    const L1Entry other = L1Entry::Decode(bytes.data());
+    if (!IsUnaligned(other) &&
+        orphans_.IsOrphanL2Table(other.l2_offset().value())) {
+      add(other.l2_offset().value());
+    }
+  }
+  if (!found.empty()) return found;
+  const std::optional<uint64_t> lost =
+      orphans_.SoleLostTable(suspect.entry.l2_offset().value());
+  if (lost.has_value()) add(*lost);
+  return found;
+}
+
+void L1EntryStep::ExplainByPlace() {
+  std::vector<Suspect*> lost;
+  for (Suspect& suspect : suspects_) {
+    if (suspect.explanations.empty() && LeadsNowhere(suspect.entry)) {
+      lost.push_back(&suspect);
+    }
+  }
+  // What is not looked at might have named the same table.
+  if (lost.size() != entries_lost_ ||
+      lost.size() * model_.l1_tables.size() > kMaxPlaces) {
+    return;
+  }
+  for (Suspect* suspect : lost) {
+    suspect->explanations = ExplanationsByPlace(*suspect);
+    for (const L1Entry explanation : suspect->explanations) {
+      claims_.Add(explanation.l2_offset().value());
+    }
+    if (!IsDamaged(suspect->entry)) {
+      claims_.Add(suspect->entry.l2_offset().value() | kDeparture);
+    }
+  }
+}
+
 void L1EntryStep::Consider(uint32_t table, uint64_t index, L1Entry entry) {
-  const bool damaged = entry.reserved_bits() != 0 || !entry.has_l2_table() ||
-                       IsUnaligned(entry) || IsPastEnd(entry);
+  const bool damaged = IsDamaged(entry);
   if (!damaged && !IsMisdirected(entry)) return;
   Suspect suspect{table, index, entry, Explanations(entry)};
   for (const L1Entry explanation : suspect.explanations) {
     claims_.Add(explanation.l2_offset().value());
   }
-  if (!damaged && suspect.explanations.empty()) return;
-  if (!damaged) claims_.Add(entry.l2_offset().value() | kDeparture);
+  const bool lost = suspect.explanations.empty() && LeadsNowhere(entry);
+  entries_lost_ += lost ? 1 : 0;
+  if (!damaged && !lost && suspect.explanations.empty()) return;
+  if (!damaged && !lost) claims_.Add(entry.l2_offset().value() | kDeparture);
   const L1Table& l1_table = model_.l1_tables[table];
   if (suspects_.size() < kMaxSuspects &&
       HasOneOwner(l1_table.offset_bytes + index * kL1EntrySize)) {
@@ -187,8 +262,7 @@ std::optional<L1Mending> L1EntryStep::Mend(const Suspect& suspect) {
   const L1Entry entry = suspect.entry;
   const bool unaligned = IsUnaligned(entry);
   const bool past_end = IsPastEnd(entry);
-  const bool damaged = entry.reserved_bits() != 0 || !entry.has_l2_table() ||
-                       unaligned || past_end;
+  const bool damaged = IsDamaged(entry);
   if (suspect.explanations.size() == 1) {
     const L1Entry explanation = suspect.explanations.front();
     if (claims_.IsSole(explanation.l2_offset().value()) &&
@@ -290,6 +364,7 @@ absl::StatusOr<bool> L1EntryStep::Run() {
                  [this](uint32_t table, uint64_t index, L1Entry entry) {
                    Consider(table, index, entry);
                  });
+  ExplainByPlace();
   bool changed = false;
   for (const Suspect& suspect : suspects_) {
     const std::optional<L1Mending> mending = Mend(suspect);

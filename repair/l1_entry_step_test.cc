@@ -62,6 +62,36 @@ TEST(L1EntryStepTest, L1EntryThatNamesGuestDataIsMendedToTheOrphanTable) {
   ExpectCleanAndDone(planned);
 }
 
+// What replaces the entry here is no bit away from what it was.
+constexpr uint64_t kElsewhere[] = {0x3e8000, 0x3e8a00, 0x8a00};
+
+TEST(L1EntryStepTest, L1EntryThatLeadsNowhereNamesTheOnlyLostTable) {
+  for (const uint64_t value : kElsewhere) {
+    TestImage image;
+    image.SetL1(0, value);
+    ExpectL1Mended(image, 0, TableEntry(image), {"recovered 0+12288"});
+  }
+}
+
+TEST(L1EntryStepTest, LeakThatTheLostTableDoesNotExplainLeavesItLost) {
+  for (const uint64_t value : kElsewhere) {
+    TestImage image;
+    image.SetL1(0, value);
+    image.SetCount(kFree, 1);
+    const Planned planned = PlanFor(image.file());
+    EXPECT_NE(L1At(image, planned, 0), TableEntry(image));
+  }
+}
+
+TEST(L1EntryStepTest, LostTableThatNamesAClusterInUseIsNotNamed) {
+  TestImage image;
+  image.SetL1(0, kElsewhere[0]);
+  image.SetL2(1, image.OffsetOf(kL1) | kCopiedFlag);
+  image.SetCount(kData + 1, 0);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), 0);
+}
+
 TEST(L1EntryStepTest, TableThatIsFoundIsMendedAsWell) {
   TestImage image;
   const uint64_t entry = TableEntry(image);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "checker/l2_entry_judge.h"
 #include "checker/l2_shape.h"
 #include "checker/l2_tables.h"
 #include "engine/format/l2_entry.h"
@@ -23,6 +24,7 @@ OrphanClusters::OrphanClusters(const checker::Graph& graph,
                                const checker::CheckReport& report,
                                const File& view)
     : graph_(graph),
+      report_(report),
       view_(view),
       rules_(checker::ScanRulesOf(graph.model)),
       stored_(graph, view),
@@ -115,6 +117,54 @@ bool OrphanClusters::IsOrphanL2Table(uint64_t offset) {
   if (known != shapes_.end()) return known->second;
   if (shapes_.size() >= kMaxShapes) return false;
   return shapes_[cluster] = IsShapedLikeOrphanTable(cluster);
+}
+
+bool OrphanClusters::CollectOrphans(uint64_t mistaken,
+                                    absl::flat_hash_set<uint64_t>& clusters) {
+  const Geometry& geometry = *graph_.model.geometry;
+  for (uint64_t at = 0; at < bytes_.size(); at += geometry.l2_entry_size()) {
+    const checker::EntryReference reference = checker::ReferenceOf(
+        graph_.model, L2Entry::Decode(&bytes_[at], geometry),
+        /*qemu_compatible=*/false);
+    if (reference.length_bytes == 0) continue;
+    const uint64_t first = reference.offset_bytes >> geometry.cluster_bits();
+    const uint64_t last =
+        (reference.offset_bytes + reference.length_bytes - 1) >>
+        geometry.cluster_bits();
+    for (uint64_t cluster = first; cluster <= last; ++cluster) {
+      if (cluster == mistaken) continue;
+      if (Excess(cluster) == 0) return false;
+      clusters.insert(cluster);
+    }
+  }
+  return true;
+}
+
+std::optional<uint64_t> OrphanClusters::SoleLostTable(
+    uint64_t mistaken_offset) {
+  const uint64_t leaked = report_.OccurrencesOf(Problem::kClusterLeaked);
+  if (!any_ || report_.OccurrencesOf(Problem::kOrphanL2Table) != 1) {
+    return std::nullopt;
+  }
+  const auto found =
+      std::find_if(report_.problems.begin(), report_.problems.end(),
+                   [](const Finding& finding) {
+                     return finding.problem == Problem::kOrphanL2Table &&
+                            finding.host.has_value();
+                   });
+  if (found == report_.problems.end()) return std::nullopt;
+  const uint64_t offset = found->host->offset_bytes;
+  if (!IsOrphanL2Table(offset)) return std::nullopt;
+  const uint32_t bits = graph_.model.geometry->cluster_bits();
+  bytes_.resize(graph_.model.geometry->cluster_size());
+  if (!ReadZeroFilled(view_, offset, bytes_).ok()) return std::nullopt;
+  absl::flat_hash_set<uint64_t> clusters = {offset >> bits};
+  if (!CollectOrphans(mistaken_offset >> bits, clusters)) return std::nullopt;
+  const auto explained = static_cast<uint64_t>(std::count_if(
+      clusters.begin(), clusters.end(),
+      [&](uint64_t cluster) { return graph_.map->At(cluster).count == 0; }));
+  if (explained != leaked) return std::nullopt;
+  return offset;
 }
 
 }  // namespace qcow2::repair

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "checker/graph.h"
 #include "checker/l2_scan.h"
 #include "checker/report.h"
@@ -45,12 +46,23 @@ class OrphanClusters {
   // (unless it names none).
   bool IsOrphanL2Table(uint64_t offset);
 
+  // The offset (bytes) of the one L2 table that was lost: it is reached by
+  // nobody, and with what it names it accounts for every leaked cluster there
+  // is. All it names is an orphan, too, but for the cluster at
+  // `mistaken_offset`, which an entry wrongly takes for a table.
+  std::optional<uint64_t> SoleLostTable(uint64_t mistaken_offset);
+
  private:
   bool IsCutOff(const checker::CheckReport& report);
   bool IsShapedLikeOrphanTable(uint64_t cluster);
   bool IsTableInUse(uint64_t offset) const;
+  // Adds the clusters that the table in bytes_ names to `clusters`; false if
+  // there is one among them, but for `mistaken`, that is no orphan.
+  bool CollectOrphans(uint64_t mistaken,
+                      absl::flat_hash_set<uint64_t>& clusters);
 
   const checker::Graph& graph_;
+  const checker::CheckReport& report_;
   const File& view_;
   const checker::L2ScanRules rules_;
   StoredRefcounts stored_;
