@@ -285,11 +285,12 @@ bool SnapshotMender::IsL1Usable(const SnapshotEntry& entry) const {
 // That of the active disk, as QEMU takes it, as far as the L1 table reaches.
 // Without VM state, which lies behind the disk, all that the L1 table maps.
 uint64_t SnapshotMender::DiskSizeFor(const SnapshotEntry& entry) const {
-  if (!IsL1Usable(entry)) return header().size;
+  if (entry.l1_size > kMaxL1Entries) return header().size;
   const uint64_t capacity = uint64_t{entry.l1_size}
                             << geometry().l2_coverage_bits();
   const uint64_t needed = geometry().L1EntriesFor(header().size);
-  if (entry.vm_state_size() == 0 && needed < entry.l1_size &&
+  if (IsL1Usable(entry) && entry.vm_state_size() == 0 &&
+      needed < entry.l1_size &&
       HasL1Entries(view(), entry.l1_table_offset.value(), needed,
                    entry.l1_size)) {
     return capacity;
