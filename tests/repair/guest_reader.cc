@@ -20,6 +20,10 @@ using State = GuestUnit::State;
 constexpr uint64_t kMaxClusterBytes = uint64_t{1} << kMaxClusterBits;
 constexpr uint64_t kOffsetBits = 0x00fffffffffffe00;
 
+// Of a disk no more is read than this: the images here are small, and an L1
+// table that claims to be long maps whatever comes behind it.
+constexpr uint64_t kMaxDiskBytes = uint64_t{64} << 20;
+
 class Reader {
  public:
   Reader(const File& image, std::span<const std::byte> data_file,
@@ -142,8 +146,10 @@ void Reader::ReadDisk(uint64_t l1_offset, uint64_t l1_entries,
   disk.unit_bytes = geometry_.subcluster_size();
   disk.window_bytes = geometry_.l2_coverage();
   disk.has_backing = header_.backing_file_offset.value() != 0;
+  disk.mapped_bytes = std::min(disk.size_bytes, l1_entries * disk.window_bytes);
   std::vector<std::byte> entries;
   for (uint64_t i = 0; i < l1_entries; ++i) {
+    if (disk.units.size() * disk.unit_bytes > kMaxDiskBytes) break;
     if (l1_offset + i * 8 >= image_size_) break;
     const uint64_t table = Word(l1_offset + i * 8) & kOffsetBits;
     if (table == 0) continue;
@@ -213,6 +219,13 @@ const GuestDisk* Partner(const GuestDisk& wanted,
     return disk.id == wanted.id && disk.name == wanted.name;
   });
   if (found != nullptr || wanted.id.empty()) return found;
+  // Its ID or its name may be what was damaged.
+  found = take([&](const GuestDisk& disk) {
+    return disk.l1_offset_bytes == wanted.l1_offset_bytes;
+  });
+  if (found != nullptr) return found;
+  found = take([&](const GuestDisk& disk) { return disk.id == wanted.id; });
+  if (found != nullptr) return found;
   return take([&](const GuestDisk& disk) { return disk.name == wanted.name; });
 }
 
@@ -227,12 +240,17 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
     for (const auto& [index, unit] : actual->units) indexes.insert(index);
   }
   const uint64_t size = expected.size_bytes;
+  const uint64_t mapped = expected.mapped_bytes;
+  const std::string name_now = actual == nullptr ? "" : actual->name;
+  if (!alike) AddWrong({expected.name, name_now, 0, mapped, "nothing"}, wrong);
   for (const uint64_t index : indexes) {
     const uint64_t offset = index * expected.unit_bytes;
     uint64_t length = expected.unit_bytes;
     if (offset < size) {
+      if (!alike) continue;
       length = std::min(length, size - offset);
-    } else if (offset / expected.window_bytes * expected.window_bytes < size) {
+    } else if (!expected.units.contains(index) ||
+               offset / expected.window_bytes * expected.window_bytes < size) {
       continue;
     }
     const auto at = expected.units.find(index);
@@ -254,7 +272,8 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
     if (reads == "unallocated") {
       reads = expected.has_backing ? "the backing file" : "zeros";
     }
-    AddWrong({expected.name, offset, length, std::move(reads)}, wrong);
+    AddWrong({expected.name, name_now, offset, length, std::move(reads)},
+             wrong);
   }
 }
 
@@ -276,6 +295,7 @@ std::vector<GuestDisk> ReadGuestDisks(const File& image,
   }
   Reader reader(image, data_file, header, *geometry);
   GuestDisk active;
+  active.l1_offset_bytes = header.l1_table_offset.value();
   active.size_bytes = header.size;
   reader.ReadDisk(header.l1_table_offset.value(), header.l1_size, active);
   disks.push_back(std::move(active));
@@ -289,6 +309,7 @@ std::vector<GuestDisk> ReadGuestDisks(const File& image,
     GuestDisk disk;
     disk.id = entry.id;
     disk.name = entry.name;
+    disk.l1_offset_bytes = entry.l1_table_offset.value();
     disk.size_bytes = entry.disk_size().value_or(header.size);
     if (entry.l1_size <= kMaxL1Entries &&
         geometry->IsAligned(entry.l1_table_offset.value())) {

@@ -32,7 +32,10 @@ struct GuestUnit {
 struct GuestDisk {
   std::string id;
   std::string name;
+  uint64_t l1_offset_bytes = 0;
   uint64_t size_bytes = 0;
+  // Of it, what its L1 table can map.
+  uint64_t mapped_bytes = 0;
   uint64_t unit_bytes = 0;
   // Guest bytes an L1 entry maps. VM state begins with the first entry that
   // maps nothing of the disk; what lies between is nobody's.
@@ -53,6 +56,8 @@ std::vector<GuestDisk> ReadGuestDisks(const std::vector<std::byte>& image,
 // A guest range that reads otherwise than it should.
 struct WrongRange {
   std::string snapshot;  // name; empty for the active disk
+  // The name the same snapshot has now, which may have been damaged or mended.
+  std::string snapshot_now;
   uint64_t offset_bytes = 0;
   uint64_t length_bytes = 0;
   // What it reads instead: "zeros", "other data", "nothing" (unreadable).
@@ -62,8 +67,9 @@ struct WrongRange {
 };
 
 // Where `actual` reads otherwise than `expected`; what is unreadable there may
-// be anything. Adjoining ranges that read alike are one. With `actual` empty
-// (no header) all allocated ranges read otherwise.
+// be anything, and so may be VM state that was none. Adjoining ranges that read
+// alike are one. Of a disk that is not there any more nothing reads as it
+// should, and with `actual` empty (no header) nothing at all.
 std::vector<WrongRange> CompareDisks(const std::vector<GuestDisk>& expected,
                                      const std::vector<GuestDisk>& actual);
 

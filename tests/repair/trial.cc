@@ -85,10 +85,14 @@ OurOutcome RepairByUs(const Patient& patient, repair::Mode mode) {
 std::string WriteScratch(const Patient& patient, const Bytes& bytes) {
   // Beside the image's other files, which it names without a path.
   const std::string path = patient.path + ".scratch";
+  WriteBytes(path, bytes);
+  return path;
+}
+
+void WriteBytes(const std::string& path, const Bytes& bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(bytes.data()),
             static_cast<std::streamsize>(bytes.size()));
-  return path;
 }
 
 Bytes ReadBytes(const std::string& path) {
@@ -98,13 +102,13 @@ Bytes ReadBytes(const std::string& path) {
   return {bytes.begin(), bytes.end()};
 }
 
-Outcome RepairByQemu(const Patient& patient) {
+Outcome RepairByQemu(const Patient& patient, int limit_seconds) {
   Outcome outcome;
   const std::string path = WriteScratch(patient, patient.image);
   std::string output;
   outcome.qemu_exit_code = RunCommand(
-      "ulimit -n 128; timeout 20 qemu-img check -q -f qcow2 -r all '" + path +
-          "' 2>/dev/null",
+      "ulimit -n 128; timeout " + std::to_string(limit_seconds) +
+          " qemu-img check -q -f qcow2 -r all '" + path + "' 2>/dev/null",
       &output);
   // The file may be very long now, and sparse.
   const auto file = PosixFile::Open(path);

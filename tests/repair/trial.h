@@ -60,8 +60,10 @@ struct OurOutcome : Outcome {
 // Plans, proves, and applies the plan to a copy if the proof was given.
 OurOutcome RepairByUs(const Patient& patient, repair::Mode mode);
 
-// What becomes of a copy with `qemu-img check -r all`.
-Outcome RepairByQemu(const Patient& patient);
+// What becomes of a copy with `qemu-img check -r all`, or has become of it
+// after `limit_seconds`, when it is stopped: a reference far away makes it
+// write refcounts for hours. Its exit status is 124 then.
+Outcome RepairByQemu(const Patient& patient, int limit_seconds = 20);
 
 // What there is without any repair.
 Outcome LeaveAlone(const Patient& patient);
@@ -72,6 +74,7 @@ std::set<std::string> ProblemsIn(const checker::CheckReport& report);
 // A file with `bytes`, with its path; for qemu-img.
 std::string WriteScratch(const Patient& patient, const Bytes& bytes);
 Bytes ReadBytes(const std::string& path);
+void WriteBytes(const std::string& path, const Bytes& bytes);
 
 // What `qemu-img check` says of an image: 0 clean. Run in the image's folder,
 // where it looks for a data file.
