@@ -1,10 +1,10 @@
 #include "engine/codec/pbkdf2.h"
 
 #include <openssl/evp.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <limits>
 
 #include "absl/strings/str_cat.h"

@@ -199,7 +199,7 @@ struct LuksVariety {
 };
 
 const std::vector<LuksVariety>& LuksVarieties() {
-  static const auto* const kVarieties = new std::vector<LuksVariety>{
+  static const auto* const varieties = new std::vector<LuksVariety>{
       {"Default", "", {}, "sha256"},
       {"Aes128XtsPlainSha1",
        ",encrypt.cipher-alg=aes-128,encrypt.ivgen-alg=plain,"
@@ -227,7 +227,7 @@ const std::vector<LuksVariety>& LuksVarieties() {
        {CipherMode::kCbc, IvGenerator::kPlain64, "", 32},
        "ripemd160"},
   };
-  return *kVarieties;
+  return *varieties;
 }
 
 class LuksVarietyTest : public QemuEncryptionTest,
