@@ -122,8 +122,6 @@ struct SurvivingTables {
   std::string evidence;
 };
 
-constexpr std::string_view kDigits = "0123456789abcdef";
-
 class TableSearch {
  public:
   explicit TableSearch(CheckState& state) : state_(state) {}

@@ -25,7 +25,7 @@ absl::Status ClusterReader::Read(const MappedExtent& extent, uint64_t offset,
 
 void ClusterReader::ForgetDecompressed() {
   for (Slot& slot : slots_) {
-    absl::MutexLock held(&slot.mutex);
+    MutexLock held(&slot.mutex);
     slot.of = {};
   }
 }
@@ -88,7 +88,7 @@ absl::Status ClusterReader::ReadCompressed(const CompressedDescriptor& where,
                                            uint64_t in_cluster,
                                            std::span<std::byte> buffer) {
   Slot& slot = slots_[(where.offset.value() >> 9) % kSlots];
-  absl::MutexLock held(&slot.mutex);
+  MutexLock held(&slot.mutex);
   if (!(slot.of == where) || where.length == 0) {
     RETURN_IF_ERROR(Decompress(where, slot));
   }

@@ -13,12 +13,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "engine/codec/compression_type.h"
 #include "engine/codec/inflate.h"
 #include "engine/codec/sector_cipher.h"
 #include "engine/format/geometry.h"
 #include "engine/image/mapping.h"
+#include "engine/mutex.h"
 #include "engine/storage/file.h"
 
 namespace qcow2 {
@@ -52,7 +52,7 @@ class ClusterReader {
   // One cluster decompressed last, by the offset of its data. Several, so that
   // threads do not take turns.
   struct Slot {
-    absl::Mutex mutex;
+    Mutex mutex;
     CompressedDescriptor of ABSL_GUARDED_BY(mutex);
     std::vector<std::byte> cluster ABSL_GUARDED_BY(mutex);
     std::vector<std::byte> stored ABSL_GUARDED_BY(mutex);

@@ -46,7 +46,7 @@ absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,
   const uint64_t l1_index = cluster >> geometry.l2_bits();
   HostOffset at;
   {
-    absl::MutexLock held(&core.mutex);
+    MutexLock held(&core.mutex);
     RETURN_IF_ERROR(core.metadata->BeginChange());
     if (l1_index >= core.metadata->l1_size()) {
       return absl::OutOfRangeError("a write past the end of the L1 table");
@@ -60,7 +60,7 @@ absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,
   const absl::Status written = core.file->Pwrite(at.value(), compressed);
   core.metadata->NoteDataWritten();
   core.reader->ForgetDecompressed();
-  absl::MutexLock held(&core.mutex);
+  MutexLock held(&core.mutex);
   const L2Entry entry = EntryFor(at, compressed.size(), geometry);
   if (!written.ok()) {
     core.metadata->FreeEntryLater(entry, FreeReason::kNever);

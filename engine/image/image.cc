@@ -83,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Image>> Image::Open(std::unique_ptr<File> file,
                           ? CompressionType::kZstd
                           : CompressionType::kDeflate;
   core.reader = std::make_unique<ClusterReader>(geometry, setup);
-  absl::MutexLock held(&core.mutex);
+  MutexLock held(&core.mutex);
   core.last_clean = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(
       core.metadata,
@@ -123,7 +123,7 @@ absl::Status Image::CheckWrite(uint64_t offset, uint64_t length) const {
 void Image::CleanCaches() {
   if (core_.cache_clean_interval.count() == 0) return;
   const auto now = std::chrono::steady_clock::now();
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   if (now - core_.last_clean < core_.cache_clean_interval) return;
   core_.last_clean = now;
   core_.metadata->DropUnusedTables();
@@ -150,7 +150,7 @@ absl::StatusOr<MappedExtent> Image::Map(uint64_t offset, uint64_t max_length) {
   RETURN_IF_ERROR(CheckRange(offset, 0));
   const uint64_t length = std::min(max_length, size_bytes() - offset);
   if (length == 0) return MappedExtent();
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   core_.metadata->TrimTables();
   return MapExtent(*core_.metadata, core_.metadata->l1(), offset, length);
 }
@@ -204,7 +204,7 @@ absl::Status Image::WriteCompressed(uint64_t offset,
 
 absl::Status Image::Flush() {
   RETURN_IF_ERROR(CheckRange(0, 0));
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   return core_.metadata->Flush();
 }
 
@@ -212,7 +212,7 @@ absl::Status Image::Close() {
   if (closed_.exchange(true)) return absl::OkStatus();
   const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   const absl::Status status = core_.metadata->Close();
   core_.file->Unlock();
   return status;
@@ -221,7 +221,7 @@ absl::Status Image::Close() {
 const Geometry& Image::geometry() const { return core_.metadata->geometry(); }
 
 HeaderArea Image::header_area() const {
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   return core_.metadata->area();
 }
 

@@ -20,13 +20,13 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "engine/codec/sector_cipher.h"
 #include "engine/image/cluster_reader.h"
 #include "engine/image/guest_disk.h"
 #include "engine/image/mapping.h"
 #include "engine/image/metadata.h"
 #include "engine/image/range_lock.h"
+#include "engine/mutex.h"
 #include "engine/storage/file.h"
 
 namespace qcow2 {
@@ -50,7 +50,7 @@ struct ImageCore {
   std::function<void(uint64_t offset, uint64_t length)> on_change;
 
   RangeLock ranges;
-  absl::Mutex mutex;
+  Mutex mutex;
   // But for geometry() and NoteDataWritten(), to be used under `mutex`.
   std::unique_ptr<Metadata> metadata;
 

@@ -7,7 +7,7 @@ namespace qcow2 {
 RangeLock::Holder::Holder(RangeLock& lock, uint64_t begin, uint64_t end,
                           Mode mode)
     : lock_(lock) {
-  absl::MutexLock held(&lock_.mutex_);
+  MutexLock held(&lock_.mutex_);
   range_ = lock_.ranges_.insert(lock_.ranges_.end(), {begin, end, mode});
   const auto conflicts = [&](const Range& other) {
     return other.begin < end && begin < other.end &&
@@ -19,7 +19,7 @@ RangeLock::Holder::Holder(RangeLock& lock, uint64_t begin, uint64_t end,
 }
 
 RangeLock::Holder::~Holder() {
-  absl::MutexLock held(&lock_.mutex_);
+  MutexLock held(&lock_.mutex_);
   // Nobody can wait for the only range.
   const bool alone = lock_.ranges_.size() == 1;
   lock_.ranges_.erase(range_);

@@ -9,7 +9,7 @@
 #include <list>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "engine/mutex.h"
 
 namespace qcow2 {
 
@@ -39,8 +39,8 @@ class RangeLock {
   };
 
  private:
-  absl::Mutex mutex_;
-  absl::CondVar released_;
+  Mutex mutex_;
+  CondVar released_;
   // In the order of arrival: whoever came first goes first, so that a stream
   // of readers cannot keep a writer waiting for good.
   std::list<Range> ranges_ ABSL_GUARDED_BY(mutex_);

@@ -12,7 +12,7 @@ namespace {
 absl::StatusOr<MappedExtent> Map(ImageCore& core,
                                  const std::vector<uint64_t>* l1,
                                  uint64_t offset, uint64_t length) {
-  absl::MutexLock held(&core.mutex);
+  MutexLock held(&core.mutex);
   core.metadata->TrimTables();
   return MapExtent(*core.metadata, l1 != nullptr ? *l1 : core.metadata->l1(),
                    offset, length);

@@ -105,7 +105,7 @@ class Resize {
 absl::Status Resize::GrowL1() {
   const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   RETURN_IF_ERROR(core_.metadata->BeginChange());
   const uint64_t needed = geometry_.L1EntriesFor(size_);
   std::vector<uint64_t> entries = core_.metadata->l1();
@@ -139,7 +139,7 @@ absl::Status Resize::ZeroNewPart() {
   for (uint64_t at = old_size_; at < end;) {
     MappedExtent extent;
     {
-      absl::MutexLock held(&core_.mutex);
+      MutexLock held(&core_.mutex);
       core_.metadata->TrimTables();
       ASSIGN_OR_RETURN(extent, MapExtent(*core_.metadata, core_.metadata->l1(),
                                          at, end - at));
@@ -165,7 +165,7 @@ absl::Status Resize::ZeroNewPart() {
 absl::Status Resize::SwitchSize() {
   const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   RETURN_IF_ERROR(core_.metadata->BeginChange());
   HeaderArea next = core_.metadata->area();
   next.header.size = size_;
@@ -212,7 +212,7 @@ absl::Status Resize::DropTables() {
   }
   const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   for (uint64_t i = first; i < core_.metadata->l1_size(); ++i) {
     RETURN_IF_ERROR(DropTable(i));
   }
@@ -222,7 +222,7 @@ absl::Status Resize::DropTables() {
 absl::Status Resize::CutOffFile() {
   const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   // The first flush drops what became free, the second has the counts written.
   RETURN_IF_ERROR(core_.metadata->Flush());
   RETURN_IF_ERROR(core_.metadata->Flush());

@@ -120,7 +120,7 @@ absl::Status PreallocateGuest(ImageCore& core, uint64_t begin, uint64_t end,
                               Preallocation preallocation) {
   const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
                                  RangeLock::Mode::kExclusive);
-  absl::MutexLock held(&core.mutex);
+  MutexLock held(&core.mutex);
   const Geometry& geometry = core.metadata->geometry();
   if (core.metadata->header().version < 3 && core.cipher != nullptr) {
     return absl::UnimplementedError(absl::StrCat(

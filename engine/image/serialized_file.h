@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
+#include "engine/mutex.h"
 #include "engine/storage/file.h"
 
 namespace qcow2 {
@@ -20,54 +20,54 @@ class SerializedFile : public File {
   std::string name() const override { return file_->name(); }
   bool concurrent() const override { return true; }
   absl::StatusOr<uint64_t> Size() const override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Size();
   }
   absl::StatusOr<size_t> Pread(uint64_t offset,
                                std::span<std::byte> buffer) const override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Pread(offset, buffer);
   }
   absl::Status Pwrite(uint64_t offset,
                       std::span<const std::byte> data) override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Pwrite(offset, data);
   }
   absl::Status Flush() override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Flush();
   }
   absl::Status Truncate(uint64_t size) override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Truncate(size);
   }
   absl::Status PunchHole(ByteRange range) override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->PunchHole(range);
   }
   absl::Status Allocate(ByteRange range) override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Allocate(range);
   }
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->NextData(offset);
   }
   void Advise(Access access, ByteRange range) const override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     file_->Advise(access, range);
   }
   absl::Status Lock(LockRequest request) override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     return file_->Lock(request);
   }
   void Unlock() override {
-    absl::MutexLock held(&mutex_);
+    MutexLock held(&mutex_);
     file_->Unlock();
   }
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   const std::unique_ptr<File> file_;
 };
 

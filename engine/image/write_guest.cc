@@ -390,7 +390,7 @@ absl::Status WriteRequest::Link(const WritePlan& plan) {
 
 absl::Status WriteRequest::WriteNew(const WritePlan& plan) {
   absl::Status status = WriteMerged(plan);
-  absl::MutexLock held(&core_.mutex);
+  MutexLock held(&core_.mutex);
   if (status.ok()) status = Link(plan);
   if (!status.ok() && plan.newly_allocated) {
     core_.metadata->FreeLater(plan.host, FreeReason::kNever);
@@ -406,7 +406,7 @@ absl::Status WriteRequest::Run() {
   while (!data_.empty()) {
     WritePlan plan;
     {
-      absl::MutexLock held(&core_.mutex);
+      MutexLock held(&core_.mutex);
       RETURN_IF_ERROR(core_.metadata->BeginChange());
       ASSIGN_OR_RETURN(plan, MakePlan());
       if (plan.in_place && !data_file_) {

@@ -156,7 +156,7 @@ absl::Status ZeroRequest::Run(uint64_t begin, uint64_t end,
   while (begin < end) {
     const uint64_t table_end =
         std::min(end, (begin | (geometry_.l2_coverage() - 1)) + 1);
-    absl::MutexLock held(&core_.mutex);
+    MutexLock held(&core_.mutex);
     if (core_.on_change) core_.on_change(begin, table_end - begin);
     RETURN_IF_ERROR(RunInTable(begin, table_end, left));
     if (core_.data_file != nullptr) {

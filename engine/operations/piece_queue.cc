@@ -62,11 +62,12 @@ absl::StatusOr<Piece> PieceQueue::Find() {
 }
 
 absl::StatusOr<Piece> PieceQueue::Next() {
-  absl::MutexLock held(&mutex_);
+  MutexLock held(&mutex_);
   RETURN_IF_ERROR(failure_);
   absl::StatusOr<Piece> piece = Find();
   if (!piece.ok()) {
     failure_ = piece.status();
+    changed_.SignalAll();
   } else if (piece->length == 0) {
     done_bytes_ += piece->covered_bytes;
     control_.Report(done_bytes_, disk_.size_bytes());
@@ -75,28 +76,27 @@ absl::StatusOr<Piece> PieceQueue::Next() {
 }
 
 absl::Status PieceQueue::WaitForTurn(const Piece& piece) {
-  absl::MutexLock held(&mutex_);
-  const auto my_turn = [this, &piece]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !failure_.ok() || done_pieces_ == piece.number;
-  };
-  mutex_.Await(absl::Condition(&my_turn));
+  MutexLock held(&mutex_);
+  while (failure_.ok() && done_pieces_ != piece.number) changed_.Wait(&mutex_);
   return failure_;
 }
 
 void PieceQueue::Done(const Piece& piece) {
-  absl::MutexLock held(&mutex_);
+  MutexLock held(&mutex_);
   ++done_pieces_;
+  changed_.SignalAll();
   done_bytes_ += piece.covered_bytes;
   control_.Report(done_bytes_, disk_.size_bytes());
 }
 
 void PieceQueue::Fail(const absl::Status& status) {
-  absl::MutexLock held(&mutex_);
+  MutexLock held(&mutex_);
   if (failure_.ok()) failure_ = status;
+  changed_.SignalAll();
 }
 
 absl::Status PieceQueue::status() const {
-  absl::MutexLock held(&mutex_);
+  MutexLock held(&mutex_);
   return failure_;
 }
 

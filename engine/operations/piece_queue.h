@@ -10,8 +10,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "engine/image/guest_disk.h"
+#include "engine/mutex.h"
 #include "engine/operations/operation_control.h"
 
 namespace qcow2 {
@@ -68,7 +68,9 @@ class PieceQueue {
   GuestDisk& disk_;
   const PieceQueueOptions options_;
   const OperationControl& control_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  // A piece is done, or there was a failure.
+  CondVar changed_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   uint64_t position_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
