@@ -8,6 +8,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "checker/hole_finder.h"
+#include "checker/l2_scan.h"
+#include "checker/refcount_runs.h"
 #include "engine/format/l1_entry.h"
 #include "engine/format/refcount_block.h"
 
@@ -34,8 +36,18 @@ class StoredRefcounts {
     }
   }
 
-  // Nothing where qemu-img cannot read the count either.
-  std::optional<uint64_t> Get(uint64_t cluster);
+  // Clusters one after the other with the same count.
+  struct Run {
+    uint64_t clusters = 0;
+    // Nothing where qemu-img cannot read the count either.
+    std::optional<uint64_t> count;
+  };
+  // The run that begins with `cluster`, or what is easily seen of it: at least
+  // one cluster and at most `limit`.
+  Run RunFrom(uint64_t cluster, uint64_t limit);
+  std::optional<uint64_t> Get(uint64_t cluster) {
+    return RunFrom(cluster, 1).count;
+  }
 
  private:
   const std::vector<std::byte>& BlockAt(uint64_t offset);
@@ -67,13 +79,20 @@ const std::vector<std::byte>& StoredRefcounts::BlockAt(uint64_t offset) {
   return blocks_.front().second;
 }
 
-std::optional<uint64_t> StoredRefcounts::Get(uint64_t cluster) {
+StoredRefcounts::Run StoredRefcounts::RunFrom(uint64_t cluster,
+                                              uint64_t limit) {
   const uint64_t entries = geometry_.refcount_block_entries();
+  const uint64_t first = cluster % entries;
+  const uint64_t end = std::min(first + limit, entries);
   const auto found = offsets_.find(cluster / entries);
-  if (found == offsets_.end() || found->second == 0) return 0;
-  if (QemuCannotReadBlock(found->second, geometry_)) return std::nullopt;
-  return GetRefcount(BlockAt(found->second), geometry_.refcount_order(),
-                     cluster % entries);
+  if (found == offsets_.end() || found->second == 0) return {end - first, 0};
+  if (QemuCannotReadBlock(found->second, geometry_)) {
+    return {end - first, std::nullopt};
+  }
+  const std::vector<std::byte>& block = BlockAt(found->second);
+  const uint32_t order = geometry_.refcount_order();
+  const uint64_t count = GetRefcount(block, order, first);
+  return {RefcountRunEnd(block, order, first, end, count) - first, count};
 }
 
 class StoredCopiedPass {
@@ -81,6 +100,7 @@ class StoredCopiedPass {
   StoredCopiedPass(CheckState& state, const RefcountStructures& structures)
       : state_(state),
         geometry_(*state.model.geometry),
+        rules_(ScanRulesOf(state)),
         refcounts_(state, structures),
         holes_(state.reader.file()) {}
 
@@ -93,16 +113,39 @@ class StoredCopiedPass {
     uint32_t copied_missing = 0;
   };
 
+  // Takes what the scan of a piece of an L2 table tells.
+  struct PieceVisitor {
+    void OnRun(const L2Run& run) {
+      pass.VisitRun(table, first + run.first_index,
+                    run.host_offset_bytes >> pass.geometry_.cluster_bits(),
+                    run.entries, run.copied, tally);
+    }
+    void OnOdd(uint64_t index, L2Entry entry) {
+      pass.VisitOddEntry(table, first + index, entry, tally);
+    }
+
+    StoredCopiedPass& pass;
+    const L2Table& table;
+    uint64_t first;  // index of the piece's first entry
+    Tally& tally;
+  };
+
   void VisitL1Entry(uint32_t l1_table, uint64_t index, L1Entry entry);
   // The L2 table, or what is known of it.
   void FollowTo(const L2Table& table);
   Tally VisitL2Table(const L2Table& table);
-  void VisitL2Entry(const L2Table& table, uint64_t index, L2Entry entry,
-                    Tally& tally);
+  // Entries from `index` on, which name `clusters` clusters from `cluster` on.
+  void VisitRun(const L2Table& table, uint64_t index, uint64_t cluster,
+                uint64_t clusters, bool copied, Tally& tally);
+  void VisitOddEntry(const L2Table& table, uint64_t index, L2Entry entry,
+                     Tally& tally);
+  void Report(const L2Table& table, uint64_t index, uint64_t offset,
+              bool copied, uint64_t stored, Tally& tally);
   void CountAgain(const L2Table& table, Problem problem, uint64_t count);
 
   CheckState& state_;
   const Geometry& geometry_;
+  const L2ScanRules rules_;
   StoredRefcounts refcounts_;
   HoleFinder holes_;
   absl::flat_hash_map<uint64_t, Tally> tallies_;  // by the table's offset
@@ -110,8 +153,38 @@ class StoredCopiedPass {
   std::vector<std::byte> piece_;
 };
 
-void StoredCopiedPass::VisitL2Entry(const L2Table& table, uint64_t index,
-                                    L2Entry entry, Tally& tally) {
+void StoredCopiedPass::Report(const L2Table& table, uint64_t index,
+                              uint64_t offset, bool copied, uint64_t stored,
+                              Tally& tally) {
+  ++(copied ? tally.copied_wrong : tally.copied_missing);
+  Finding finding;
+  finding.problem =
+      copied ? Problem::kL2CopiedWrong : Problem::kL2CopiedMissing;
+  finding.location = LocationOf(state_.model, table, index);
+  finding.guest.push_back(GuestRangeOf(state_.model, table, index, 1));
+  finding.actual = offset;
+  finding.expected = stored;
+  state_.sink.Add(std::move(finding));
+}
+
+void StoredCopiedPass::VisitRun(const L2Table& table, uint64_t index,
+                                uint64_t cluster, uint64_t clusters,
+                                bool copied, Tally& tally) {
+  while (clusters > 0) {
+    const StoredRefcounts::Run run = refcounts_.RunFrom(cluster, clusters);
+    const bool wrong = run.count.has_value() && copied != (*run.count == 1);
+    for (uint64_t i = 0; wrong && i < run.clusters; ++i) {
+      Report(table, index + i, (cluster + i) << geometry_.cluster_bits(),
+             copied, *run.count, tally);
+    }
+    index += run.clusters;
+    cluster += run.clusters;
+    clusters -= run.clusters;
+  }
+}
+
+void StoredCopiedPass::VisitOddEntry(const L2Table& table, uint64_t index,
+                                     L2Entry entry, Tally& tally) {
   const ImageModel& model = state_.model;
   const L2EntryType type = TypeOf(entry, geometry_, model.external_data_file);
   if (type != L2EntryType::kNormal && type != L2EntryType::kZeroAllocated) {
@@ -123,15 +196,7 @@ void StoredCopiedPass::VisitL2Entry(const L2Table& table, uint64_t index,
           ? std::optional<uint64_t>(1)
           : refcounts_.Get(offset >> geometry_.cluster_bits());
   if (!stored.has_value() || entry.copied() == (*stored == 1)) return;
-  ++(entry.copied() ? tally.copied_wrong : tally.copied_missing);
-  Finding finding;
-  finding.problem =
-      entry.copied() ? Problem::kL2CopiedWrong : Problem::kL2CopiedMissing;
-  finding.location = LocationOf(model, table, index);
-  finding.guest.push_back(GuestRangeOf(model, table, index, 1));
-  finding.actual = offset;
-  finding.expected = *stored;
-  state_.sink.Add(std::move(finding));
+  Report(table, index, offset, entry.copied(), *stored, tally);
 }
 
 StoredCopiedPass::Tally StoredCopiedPass::VisitL2Table(const L2Table& table) {
@@ -143,11 +208,8 @@ StoredCopiedPass::Tally StoredCopiedPass::VisitL2Table(const L2Table& table) {
     piece_.resize(std::min(kPieceBytes, table_bytes));
     if (holes_.IsHole(offset, piece_.size())) continue;
     state_.reader.Read(offset, piece_);
-    const uint64_t first = done / entry_size;
-    for (uint64_t at = 0; at < piece_.size(); at += entry_size) {
-      VisitL2Entry(table, first + at / entry_size,
-                   L2Entry::Decode(piece_.data() + at, geometry_), tally);
-    }
+    PieceVisitor visitor{*this, table, done / entry_size, tally};
+    ScanL2Table(piece_, rules_, visitor);
   }
   return tally;
 }

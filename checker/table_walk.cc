@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -26,6 +27,16 @@ constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
 constexpr uint64_t kBatchTablesWithHoles = 64;
 constexpr unsigned kMaxWorkers = 8;
 
+// Whether a read that took so long was not served from memory. What a disk has
+// to bring is better asked for many tables at a time; what is in memory is not
+// worth asking for.
+bool FromDisk(std::chrono::nanoseconds elapsed, uint64_t bytes) {
+  constexpr std::chrono::nanoseconds kCall{20000};
+  constexpr uint64_t kBytesPerNanosecond = 2;
+  return elapsed >
+         kCall + std::chrono::nanoseconds(bytes / kBytesPerNanosecond);
+}
+
 class Walker {
  public:
   Walker(CheckState& state, const TableWalk& walk)
@@ -43,9 +54,18 @@ class Walker {
   void RunWorker();
   void RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                 std::vector<std::byte>& buffer);
-  // Reads tables [first, end), which lie close together, and visits them.
-  void RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
-                std::vector<std::byte>& buffer, FindingSink& sink);
+  // Reads tables [first, end), which lie close together, to the beginning of
+  // the buffer.
+  std::vector<UnreadableRange> ReadGroup(uint64_t first, uint64_t end,
+                                         std::vector<std::byte>& buffer) const;
+  void VisitGroup(uint64_t first, uint64_t end,
+                  std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& unreadable,
+                  TableVisitor& visitor, FindingSink& sink) const;
+  // Lets the system read tables [first, end) while others are looked at.
+  void ReadAhead(uint64_t first, uint64_t end) const;
+  // Where the tables of a group, [first, end), lie.
+  ByteRange RangeOf(uint64_t first, uint64_t end) const;
   // The end of the group of close tables that begins at `first`.
   uint64_t GroupEnd(uint64_t first, uint64_t end) const;
 
@@ -87,15 +107,32 @@ uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
   return next;
 }
 
-void Walker::RunGroup(uint64_t first, uint64_t end, TableVisitor& visitor,
-                      std::vector<std::byte>& buffer, FindingSink& sink) {
+ByteRange Walker::RangeOf(uint64_t first, uint64_t end) const {
+  const uint64_t offset = walk_.offset_of(first);
+  return {offset, walk_.offset_of(end - 1) - offset + walk_.table_bytes};
+}
+
+void Walker::ReadAhead(uint64_t first, uint64_t end) const {
+  while (first < end) {
+    const uint64_t group_end = GroupEnd(first, end);
+    state_.reader.file().Advise(Access::kWillNeed, RangeOf(first, group_end));
+    first = group_end;
+  }
+}
+
+std::vector<UnreadableRange> Walker::ReadGroup(
+    uint64_t first, uint64_t end, std::vector<std::byte>& buffer) const {
+  const ByteRange range = RangeOf(first, end);
+  if (buffer.size() < range.length) buffer.resize(range.length);
+  return state_.reader.Read(range.offset,
+                            std::span(buffer).first(range.length));
+}
+
+void Walker::VisitGroup(uint64_t first, uint64_t end,
+                        std::span<const std::byte> bytes,
+                        const std::vector<UnreadableRange>& unreadable,
+                        TableVisitor& visitor, FindingSink& sink) const {
   const uint64_t begin_offset = walk_.offset_of(first);
-  const uint64_t length =
-      walk_.offset_of(end - 1) - begin_offset + walk_.table_bytes;
-  if (buffer.size() < length) buffer.resize(length);
-  const std::span<std::byte> bytes(buffer.data(), length);
-  const std::vector<UnreadableRange> unreadable =
-      state_.reader.Read(begin_offset, bytes);
   for (uint64_t i = first; i < end; ++i) {
     const uint64_t offset = walk_.offset_of(i);
     std::vector<UnreadableRange> here;
@@ -115,6 +152,7 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
   std::unique_ptr<FindingSink> sink = TakeSink();
   uint64_t first = batch * batch_tables_;
   const uint64_t end = std::min(first + batch_tables_, walk_.tables);
+  bool read_ahead = false;
   while (first < end && !state_.reader.Cancelled()) {
     if (ask_for_holes_ &&
         holes.IsHole(walk_.offset_of(first), walk_.table_bytes)) {
@@ -123,7 +161,15 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
       continue;
     }
     const uint64_t group_end = GroupEnd(first, end);
-    RunGroup(first, group_end, visitor, buffer, *sink);
+    const auto start = std::chrono::steady_clock::now();
+    const std::vector<UnreadableRange> unreadable =
+        ReadGroup(first, group_end, buffer);
+    if (!read_ahead && FromDisk(std::chrono::steady_clock::now() - start,
+                                (group_end - first) * walk_.table_bytes)) {
+      ReadAhead(group_end, end);
+      read_ahead = true;
+    }
+    VisitGroup(first, group_end, buffer, unreadable, visitor, *sink);
     first = group_end;
   }
   visitor.EndBatch();
