@@ -6,13 +6,10 @@
 #include <memory>
 #include <utility>
 
-#include "CLI/App.hpp"
-#include "CLI/Config.hpp"
-#include "CLI/Formatter.hpp"
 #include "cli/exit_code.h"
+#include "cli/option_parser.h"
 #include "cli/units.h"
 #include "cli/version.h"
-#include "cli/word_wrap.h"
 
 namespace qcow2::cli {
 namespace {
@@ -57,52 +54,6 @@ std::string ExitCodeHelp() {
     text.append(code).append("  ").append(row.meaning).append("\n");
   }
   return text;
-}
-
-// Lays --help out in two columns that fit a terminal.
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App*, std::string name) const override {
-    return "\nUsage: " + name + "\n";
-  }
-  std::string make_positionals(const CLI::App*) const override { return {}; }
-  std::string make_option(const CLI::Option* option, bool) const override {
-    std::string names = option->get_name(false, true);
-    const size_t comma = names.find(',');
-    if (comma != std::string::npos) names.insert(comma + 1, " ");
-    const bool is_long = names.find("--") != std::string::npos;
-    if (!option->get_type_name().empty()) {
-      const bool optional = option->get_type_name().starts_with('[');
-      names += (optional ? "" : is_long ? "=" : " ") + option->get_type_name();
-    }
-    const std::string head = "  " + names;
-    const std::string text =
-        Wrap(option->get_description(), kHelpColumn, kHelpColumn);
-    if (head.size() + 2 > kHelpColumn) return head + "\n" + text;
-    return head + text.substr(head.size());
-  }
-
- private:
-  static constexpr size_t kHelpColumn = 26;
-};
-
-// Adds an option whose value `take` parses; `take` returns what is wrong with
-// the value, or nothing.
-template <typename Take>
-CLI::Option* AddValue(CLI::App& app, const std::string& name,
-                      const std::string& value_name, const std::string& help,
-                      Take take) {
-  const std::string plain = name.substr(0, name.find(','));
-  return app
-      .add_option_function<std::string>(
-          name,
-          [plain, take = std::move(take)](const std::string& value) {
-            const std::string wrong = take(value);
-            if (!wrong.empty()) throw CLI::ValidationError(plain, wrong);
-          },
-          help)
-      ->type_name(value_name)
-      ->expected(1);
 }
 
 std::string TakeFileName(const std::string& value, std::string& target) {
@@ -358,19 +309,6 @@ void AddRepairMode(std::vector<std::string>& arguments) {
     if (argument == "--") break;
     if (argument == kRepairOption) argument += "=all";
   }
-}
-
-// The parser would take the next argument for the value of "--report=", that
-// is, an image for the file to write to. Returns the name of such an option.
-std::string OptionWithoutValue(const std::vector<std::string>& arguments) {
-  for (const std::string& argument : arguments) {
-    if (argument == "--") break;
-    if (argument.starts_with("--") && argument.ends_with('=') &&
-        argument.find('=') + 1 == argument.size()) {
-      return argument.substr(0, argument.size() - 1);
-    }
-  }
-  return {};
 }
 
 std::string TakeCacheMode(const std::string& value) {

@@ -1,0 +1,215 @@
+#include "cli/tool/disk_options.h"
+
+#include <utility>
+
+#include "cli/tool/key_values.h"
+#include "cli/units.h"
+
+namespace qcow2::tool {
+namespace {
+
+struct OverlapRow {
+  const char* name;
+  uint32_t classes;
+};
+
+constexpr OverlapRow kTemplates[] = {
+    {"none", kOverlapNone},
+    {"constant", kOverlapConstant},
+    {"cached", kOverlapCached},
+    {"all", kOverlapAll},
+};
+
+constexpr OverlapRow kClasses[] = {
+    {"overlap-check.main-header", kOverlapMainHeader},
+    {"overlap-check.active-l1", kOverlapActiveL1},
+    {"overlap-check.active-l2", kOverlapActiveL2},
+    {"overlap-check.refcount-table", kOverlapRefcountTable},
+    {"overlap-check.refcount-block", kOverlapRefcountBlock},
+    {"overlap-check.snapshot-table", kOverlapSnapshotTable},
+    {"overlap-check.inactive-l1", kOverlapInactiveL1},
+    {"overlap-check.inactive-l2", kOverlapInactiveL2},
+    {"overlap-check.bitmap-directory", kOverlapBitmapDirectory},
+};
+
+struct SwitchRow {
+  const char* name;
+  bool ImageTuning::*field;
+};
+
+constexpr SwitchRow kSwitches[] = {
+    {"pass-discard-request", &ImageTuning::pass_discard_request},
+    {"pass-discard-snapshot", &ImageTuning::pass_discard_snapshot},
+    {"pass-discard-other", &ImageTuning::pass_discard_other},
+};
+
+std::string TakeTemplate(const std::string& value, ImageTuning& tuning) {
+  for (const OverlapRow& row : kTemplates) {
+    if (value != row.name) continue;
+    tuning.overlap_check = row.classes;
+    return {};
+  }
+  return "'" + value + "' is none of none, constant, cached and all";
+}
+
+std::string TakeOverlapClass(const std::string& key, const std::string& value,
+                             ImageTuning& tuning) {
+  for (const OverlapRow& row : kClasses) {
+    if (key != row.name) continue;
+    bool on = false;
+    const std::string wrong = TakeSwitch(value, on);
+    tuning.overlap_check = on ? tuning.overlap_check | row.classes
+                              : tuning.overlap_check & ~row.classes;
+    return wrong;
+  }
+  return "no such option";
+}
+
+std::string TakeBytes(const std::string& value, uint64_t& target) {
+  const std::optional<uint64_t> bytes = ParseBytes(value);
+  if (!bytes) return "'" + value + "' is not a number of bytes";
+  target = *bytes;
+  return {};
+}
+
+// As QEMU divides it: refcount blocks need little.
+std::string TakeCacheSize(const std::string& value, ImageTuning& tuning) {
+  uint64_t bytes = 0;
+  const std::string wrong = TakeBytes(value, bytes);
+  tuning.refcount_cache_bytes = bytes / 5;
+  tuning.l2_cache_bytes = bytes - tuning.refcount_cache_bytes;
+  return wrong;
+}
+
+std::string TakePair(const std::string& key, const std::string& value,
+                     ImageTuning& tuning) {
+  for (const SwitchRow& row : kSwitches) {
+    if (key == row.name) return TakeSwitch(value, tuning.*row.field);
+  }
+  if (key == "lazy-refcounts") {
+    bool on = false;
+    const std::string wrong = TakeSwitch(value, on);
+    tuning.lazy_refcounts = on;
+    return wrong;
+  }
+  if (key == "overlap-check" || key == "overlap-check.template") {
+    return TakeTemplate(value, tuning);
+  }
+  if (key == "cache-size") return TakeCacheSize(value, tuning);
+  if (key == "l2-cache-size") return TakeBytes(value, tuning.l2_cache_bytes);
+  if (key == "refcount-cache-size") {
+    return TakeBytes(value, tuning.refcount_cache_bytes);
+  }
+  if (key == "cache-clean-interval") {
+    const std::optional<uint64_t> seconds = cli::ParseNumber(value);
+    constexpr uint64_t kMaxSeconds = uint64_t{1} << 31;
+    if (!seconds || *seconds > kMaxSeconds) {
+      return "'" + value + "' is not a number of seconds";
+    }
+    tuning.cache_clean_interval =
+        std::chrono::seconds(static_cast<int64_t>(*seconds));
+    return {};
+  }
+  return TakeOverlapClass(key, value, tuning);
+}
+
+}  // namespace
+
+absl::StatusOr<Secret> SecretSource::Load() const {
+  return file.empty() ? LoadSecretVariable(variable) : LoadSecretFile(file);
+}
+
+void AddSecretOptions(CLI::App& command, SecretSource& source) {
+  AddOption(command, "--secret-file", "FILE",
+            "The passphrase of an encrypted image is what FILE holds",
+            [&source](const std::string& value) -> std::string {
+              if (source.given()) return "one passphrase is enough";
+              source.file = value;
+              return value.empty() ? "the name of a file is needed" : "";
+            });
+  AddOption(command, "--secret-env", "NAME",
+            "It is the value of the environment variable NAME",
+            [&source](const std::string& value) -> std::string {
+              if (source.given()) return "one passphrase is enough";
+              source.variable = value;
+              return value.empty() ? "the name of a variable is needed" : "";
+            });
+}
+
+void AddWriteDiskOptions(CLI::App& command, DiskOptions& options) {
+  AddOption(command, "-f,--format", "FORMAT",
+            "qcow2 or raw; without it the file's first bytes tell",
+            [&options](const std::string& value) {
+              return TakeFormat(value, options.format);
+            });
+  AddSecretOptions(command, options.secret);
+  AddOption(command, "--tune", "KEY=VALUE,...",
+            "How the image is opened: lazy-refcounts, pass-discard-request, "
+            "pass-discard-snapshot, pass-discard-other, overlap-check, "
+            "overlap-check.CLASS, cache-size, l2-cache-size, "
+            "refcount-cache-size, cache-clean-interval",
+            [&options](const std::string& value) {
+              return TakeTuning(value, options.tuning);
+            });
+}
+
+void AddReadDiskOptions(CLI::App& command, DiskOptions& options) {
+  AddWriteDiskOptions(command, options);
+  AddFlag(command, "-U,--force-share",
+          "Read an image that another program writes", options.force_share);
+}
+
+std::string TakeFormat(const std::string& value, DiskFormat& format) {
+  for (const DiskFormat known :
+       {DiskFormat::kAuto, DiskFormat::kQcow2, DiskFormat::kRaw}) {
+    if (value != NameOfFormat(known)) continue;
+    format = known;
+    return {};
+  }
+  return "'" + value + "' is neither qcow2 nor raw";
+}
+
+std::string TakeTuning(const std::string& list, ImageTuning& tuning) {
+  return ForEachPair(list,
+                     [&](const std::string& key, const std::string& value) {
+                       return TakePair(key, value, tuning);
+                     });
+}
+
+std::function<absl::StatusOr<Secret>(const std::string& path)> PassphraseFrom(
+    const SecretSource& source) {
+  if (!source.given()) return nullptr;
+  return [source](const std::string&) { return source.Load(); };
+}
+
+ChainOptions ChainOptionsFrom(const DiskOptions& options, bool writable) {
+  ChainOptions chain;
+  chain.writable = writable;
+  chain.force_share = options.force_share;
+  if (options.no_backing) chain.backing = BackingPolicy::kNone;
+  chain.passphrase = PassphraseFrom(options.secret);
+  chain.tuning = options.tuning;
+  return chain;
+}
+
+absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForReading(
+    const std::string& path, const DiskOptions& options) {
+  return OpenDisk(path, options.format, ChainOptionsFrom(options, false));
+}
+
+absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForWriting(
+    const std::string& path, const DiskOptions& options) {
+  return OpenDisk(path, options.format, ChainOptionsFrom(options, true));
+}
+
+absl::StatusOr<std::unique_ptr<Image>> OpenImageForWriting(
+    const std::string& path, const DiskOptions& options) {
+  return OpenImage(path, ChainOptionsFrom(options, true));
+}
+
+absl::Status CloseDisk(GuestDisk& disk) {
+  auto* const image = dynamic_cast<Image*>(&disk);
+  return image != nullptr ? image->Close() : disk.Flush();
+}
+
+}  // namespace qcow2::tool

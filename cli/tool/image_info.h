@@ -1,0 +1,25 @@
+// What an image is, with the keys and values of `qemu-img info`.
+#ifndef CLI_TOOL_IMAGE_INFO_H_
+#define CLI_TOOL_IMAGE_INFO_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/image/image_chain_names.h"
+
+namespace qcow2::tool {
+
+using Json = nlohmann::ordered_json;
+
+// Reads the header area, the snapshot table and the bitmap directory of the
+// image at `path`, or of a raw disk its length. Errors are those of opening and
+// of a header that cannot be used.
+absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format);
+
+// The same for people.
+std::string InfoText(const Json& info);
+
+}  // namespace qcow2::tool
+
+#endif  // CLI_TOOL_IMAGE_INFO_H_
