@@ -26,6 +26,9 @@ constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
 // A batch of such a walk, most of which is probably not there.
 constexpr uint64_t kBatchTablesWithHoles = 64;
 constexpr unsigned kMaxWorkers = 8;
+// Less than this is done by one thread before a second one is under way, unless
+// the user names a number.
+constexpr uint64_t kBytesPerWorker = uint64_t{8} << 20;
 
 // Whether a read that took so long was not served from memory. What a disk has
 // to bring is better asked for many tables at a time; what is in memory is not
@@ -62,6 +65,7 @@ class Walker {
                   std::span<const std::byte> bytes,
                   const std::vector<UnreadableRange>& unreadable,
                   TableVisitor& visitor, FindingSink& sink) const;
+  uint64_t Workers() const;
   // Lets the system read tables [first, end) while others are looked at.
   void ReadAhead(uint64_t first, uint64_t end) const;
   // Where the tables of a group, [first, end), lie.
@@ -213,9 +217,16 @@ void Walker::RunWorker() {
   }
 }
 
-void Walker::Run() {
+uint64_t Walker::Workers() const {
   const uint64_t workers =
       std::min<uint64_t>(WorkerCount(state_.options), batches_);
+  if (state_.options.jobs != 0) return workers;
+  const uint64_t per_worker = kBytesPerWorker / walk_.table_bytes;
+  return std::min(workers, (walk_.tables + per_worker - 1) / per_worker);
+}
+
+void Walker::Run() {
+  const uint64_t workers = Workers();
   std::vector<std::thread> threads;
   for (uint64_t i = 1; i < workers; ++i) {
     threads.emplace_back([this] { RunWorker(); });
