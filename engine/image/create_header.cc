@@ -34,9 +34,6 @@ constexpr NamedFeature kFeatures[] = {
     {FeatureKind::kAutoclear, 1, "raw external data"},
 };
 
-// Smaller clusters keep their room for the name of a backing file to come.
-constexpr uint32_t kMinFeatureNameClusterBits = 13;
-
 void SetVersion3Fields(const CreateOptions& options, Header& header) {
   header.refcount_order =
       static_cast<uint32_t>(std::countr_zero(options.refcount_bits));
@@ -74,7 +71,17 @@ Header MakeHeader(const CreateOptions& options, const ImageLayout& layout) {
   return header;
 }
 
-std::vector<std::byte> FeatureNames() {
+void Append(uint32_t type, std::span<const std::byte> data, HeaderArea& area) {
+  area.extensions.push_back({type, {data.begin(), data.end()}});
+}
+
+void Append(uint32_t type, std::string_view text, HeaderArea& area) {
+  Append(type, std::as_bytes(std::span(text)), area);
+}
+
+}  // namespace
+
+std::vector<std::byte> FeatureNameTable() {
   std::vector<std::byte> table;
   for (const NamedFeature& feature : kFeatures) {
     FeatureName row;
@@ -87,16 +94,6 @@ std::vector<std::byte> FeatureNames() {
   }
   return table;
 }
-
-void Append(uint32_t type, std::span<const std::byte> data, HeaderArea& area) {
-  area.extensions.push_back({type, {data.begin(), data.end()}});
-}
-
-void Append(uint32_t type, std::string_view text, HeaderArea& area) {
-  Append(type, std::as_bytes(std::span(text)), area);
-}
-
-}  // namespace
 
 HeaderArea MakeHeaderArea(const CreateOptions& options,
                           const ImageLayout& layout) {
@@ -116,7 +113,7 @@ HeaderArea MakeHeaderArea(const CreateOptions& options,
   }
   if (options.feature_name_table && options.version >= 3 &&
       options.cluster_bits >= kMinFeatureNameClusterBits) {
-    Append(kExtensionFeatureNames, FeatureNames(), area);
+    Append(kExtensionFeatureNames, FeatureNameTable(), area);
   }
   return area;
 }

@@ -5,11 +5,21 @@
 #ifndef ENGINE_IMAGE_CREATE_HEADER_H_
 #define ENGINE_IMAGE_CREATE_HEADER_H_
 
+#include <cstddef>
+#include <vector>
+
 #include "engine/image/create_options.h"
 #include "engine/image/header_area.h"
 #include "engine/image/image_layout.h"
 
 namespace qcow2 {
+
+// Images with smaller clusters get no table of feature names: they keep their
+// room for the name of a backing file to come.
+inline constexpr uint32_t kMinFeatureNameClusterBits = 13;
+
+// The data of the header extension that names all features known here.
+std::vector<std::byte> FeatureNameTable();
 
 // The header area for `options`, which must have passed CheckCreateOptions,
 // with the structures where `layout` has them.

@@ -48,7 +48,8 @@ struct Layer {
 // bottom up: a long chain needs no deep stack.
 class ChainOpener {
  public:
-  explicit ChainOpener(const ChainOptions& options) : options_(options) {}
+  explicit ChainOpener(const ChainOptions& options)
+      : options_(options), opened_(options.above) {}
 
   absl::Status OpenFiles(const std::string& path, DiskFormat format);
   absl::StatusOr<std::unique_ptr<Image>> MakeImage();

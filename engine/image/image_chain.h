@@ -13,12 +13,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/codec/secret.h"
 #include "engine/image/guest_disk.h"
 #include "engine/image/image.h"
 #include "engine/image/image_chain_names.h"
+#include "engine/storage/posix_file.h"
 
 namespace qcow2 {
 
@@ -36,6 +38,8 @@ struct ChainOptions {
   // keep others away. Not together with writing.
   bool force_share = false;
   BackingPolicy backing = BackingPolicy::kFollow;
+  // Files that the chain must not come to, because it is to hang below them.
+  std::vector<FileIdentity> above;
   // Asked for the passphrase of each encrypted image, by the path of its file.
   // Where it is empty encrypted images are refused.
   std::function<absl::StatusOr<Secret>(const std::string& path)> passphrase;

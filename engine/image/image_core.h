@@ -77,6 +77,10 @@ absl::Status WriteGuest(ImageCore& core, uint64_t offset,
 absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
                        ZeroMode mode);
 
+// The same, and the image says so itself also where nothing is below that could
+// show. For a backing disk to come.
+absl::Status MarkZeroGuest(ImageCore& core, uint64_t offset, uint64_t length);
+
 // Gives back the whole clusters of the range. Takes the range itself.
 absl::Status DiscardGuest(ImageCore& core, uint64_t offset, uint64_t length);
 

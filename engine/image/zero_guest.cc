@@ -26,7 +26,7 @@ absl::Status WriteZeroBytes(ImageCore& core, uint64_t begin, uint64_t end) {
 // Changes the entries of whole clusters.
 class ZeroRequest {
  public:
-  enum class Kind { kKeep, kUnmap, kDiscard, kForget };
+  enum class Kind { kKeep, kUnmap, kMark, kDiscard, kForget };
 
   ZeroRequest(ImageCore& core, Kind kind)
       : core_(core), geometry_(core.metadata->geometry()), kind_(kind) {}
@@ -45,6 +45,11 @@ class ZeroRequest {
   bool Zeroed(L2Entry before, uint64_t offset, uint32_t mask,
               L2Entry& after) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
   bool ZeroedExtended(L2Entry before, uint32_t mask, L2Entry& after) const;
+  // Whether something else may show where nothing is mapped.
+  bool IsBacked(uint64_t offset) const {
+    return kind_ == Kind::kMark ||
+           (core_.backing != nullptr && offset < core_.backing->size_bytes());
+  }
   FreeReason Reason() const {
     return kind_ == Kind::kDiscard || kind_ == Kind::kForget
                ? FreeReason::kRequest
@@ -86,8 +91,7 @@ bool ZeroRequest::Zeroed(L2Entry before, uint64_t offset, uint32_t mask,
     return true;
   }
   if (geometry_.extended_l2()) return ZeroedExtended(before, mask, after);
-  const bool backed =
-      core_.backing != nullptr && offset < core_.backing->size_bytes();
+  const bool backed = IsBacked(offset);
   if (core_.metadata->header().version < 3) {
     // Version 2 has no zero flag: only a cluster without a mapping is zeros.
     if (backed) return false;
@@ -111,8 +115,7 @@ absl::Status ZeroRequest::RunInTable(uint64_t begin, uint64_t end,
   const uint64_t l1_index = begin >> geometry_.l2_coverage_bits();
   if (l1_index >= core_.metadata->l1_size()) return absl::OkStatus();
   if (!core_.metadata->l1_entry(l1_index).has_l2_table() &&
-      (kind_ == Kind::kForget || core_.backing == nullptr ||
-       begin >= core_.backing->size_bytes())) {
+      (kind_ == Kind::kForget || !IsBacked(begin))) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(
@@ -169,10 +172,8 @@ absl::Status ZeroRequest::Run(uint64_t begin, uint64_t end,
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
-                       ZeroMode mode) {
+absl::Status ZeroAs(ImageCore& core, uint64_t offset, uint64_t length,
+                    ZeroRequest::Kind kind) {
   const uint64_t unit = core.metadata->geometry().subcluster_size();
   const uint64_t end = offset + length;
   const uint64_t begin_whole = (offset + unit - 1) / unit * unit;
@@ -183,10 +184,7 @@ absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
   if (begin_whole >= end_whole) return WriteZeroBytes(core, offset, end);
   RETURN_IF_ERROR(WriteZeroBytes(core, offset, begin_whole));
   std::vector<ByteRange> left;
-  RETURN_IF_ERROR(ZeroRequest(core, mode == ZeroMode::kUnmap
-                                        ? ZeroRequest::Kind::kUnmap
-                                        : ZeroRequest::Kind::kKeep)
-                      .Run(begin_whole, end_whole, left));
+  RETURN_IF_ERROR(ZeroRequest(core, kind).Run(begin_whole, end_whole, left));
   for (const ByteRange& range : left) {
     RETURN_IF_ERROR(WriteZeroBytes(
         core, range.offset,
@@ -194,6 +192,19 @@ absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
   }
   return end_whole < end ? WriteZeroBytes(core, end_whole, end)
                          : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ZeroGuest(ImageCore& core, uint64_t offset, uint64_t length,
+                       ZeroMode mode) {
+  return ZeroAs(core, offset, length,
+                mode == ZeroMode::kUnmap ? ZeroRequest::Kind::kUnmap
+                                         : ZeroRequest::Kind::kKeep);
+}
+
+absl::Status MarkZeroGuest(ImageCore& core, uint64_t offset, uint64_t length) {
+  return ZeroAs(core, offset, length, ZeroRequest::Kind::kMark);
 }
 
 absl::Status DiscardGuest(ImageCore& core, uint64_t offset, uint64_t length) {
