@@ -112,6 +112,9 @@ class L1EntryStep {
   // table has at the same place, or else the only one that was lost.
   std::vector<L1Entry> ExplanationsByPlace(const Suspect& suspect);
   void ExplainByPlace();
+  bool HasEmptyEntries(uint32_t table) const {
+    return entries_in_use_[table] < model_.l1_tables[table].entries;
+  }
   std::optional<L1Mending> Mend(const Suspect& suspect);
   absl::Status Apply(const Suspect& suspect, const L1Mending& mending);
   Problem ProblemOf(L1Entry entry) const;
@@ -128,6 +131,8 @@ class L1EntryStep {
   std::vector<Suspect> suspects_;
   // Entries that lead nowhere and that no changed bit explains.
   uint64_t entries_lost_ = 0;
+  // By L1 table: entries that are not zero.
+  std::vector<uint64_t> entries_in_use_;
 };
 
 bool L1EntryStep::IsWorthwhile() const {
@@ -211,6 +216,8 @@ std::vector<L1Entry> L1EntryStep::ExplanationsByPlace(const Suspect& suspect) {
     }
   }
   if (!found.empty()) return found;
+  // What reads as zeros gets no data that an entry wiped to zeros may have had.
+  if (IsPastEnd(suspect.entry) && HasEmptyEntries(suspect.table)) return found;
   const std::optional<uint64_t> lost =
       orphans_.SoleLostTable(suspect.entry.l2_offset().value());
   if (lost.has_value()) add(*lost);
@@ -360,8 +367,10 @@ absl::Status L1EntryStep::Apply(const Suspect& suspect,
 
 absl::StatusOr<bool> L1EntryStep::Run() {
   if (!IsWorthwhile()) return false;
+  entries_in_use_.resize(model_.l1_tables.size());
   ForEachL1Entry(model_, context_.view,
                  [this](uint32_t table, uint64_t index, L1Entry entry) {
+                   ++entries_in_use_[table];
                    Consider(table, index, entry);
                  });
   ExplainByPlace();

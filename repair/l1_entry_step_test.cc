@@ -73,6 +73,17 @@ TEST(L1EntryStepTest, L1EntryThatLeadsNowhereNamesTheOnlyLostTable) {
   }
 }
 
+TEST(L1EntryStepTest, LostTableMayHaveBeenThatOfAnEntryWipedToZeros) {
+  TestImage image;
+  image.header.l1_size = 2;
+  image.header.size = 600 * image.cluster_size();
+  image.SetL1(0, 0);
+  image.SetL1(1, kElsewhere[0]);
+  const Planned planned = PlanFor(image.file());
+  EXPECT_EQ(L1At(image, planned, 0), 0);
+  EXPECT_EQ(L1At(image, planned, 1), 0);
+}
+
 TEST(L1EntryStepTest, LeakThatTheLostTableDoesNotExplainLeavesItLost) {
   for (const uint64_t value : kElsewhere) {
     TestImage image;
