@@ -229,6 +229,11 @@ const GuestDisk* Partner(const GuestDisk& wanted,
   return take([&](const GuestDisk& disk) { return disk.name == wanted.name; });
 }
 
+// As findings and plans name it.
+std::string LabelOf(const GuestDisk& disk) {
+  return disk.name.empty() ? disk.id : disk.name;
+}
+
 void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
                  std::vector<WrongRange>& wrong) {
   static const GuestUnit kNone;
@@ -241,8 +246,9 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
   }
   const uint64_t size = expected.size_bytes;
   const uint64_t mapped = expected.mapped_bytes;
-  const std::string name_now = actual == nullptr ? "" : actual->name;
-  if (!alike) AddWrong({expected.name, name_now, 0, mapped, "nothing"}, wrong);
+  const std::string name = LabelOf(expected);
+  const std::string name_now = actual == nullptr ? name : LabelOf(*actual);
+  if (!alike) AddWrong({name, name_now, 0, mapped, "nothing"}, wrong);
   for (const uint64_t index : indexes) {
     const uint64_t offset = index * expected.unit_bytes;
     uint64_t length = expected.unit_bytes;
@@ -272,8 +278,7 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
     if (reads == "unallocated") {
       reads = expected.has_backing ? "the backing file" : "zeros";
     }
-    AddWrong({expected.name, name_now, offset, length, std::move(reads)},
-             wrong);
+    AddWrong({name, name_now, offset, length, std::move(reads)}, wrong);
   }
 }
 

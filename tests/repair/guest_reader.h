@@ -55,7 +55,7 @@ std::vector<GuestDisk> ReadGuestDisks(const std::vector<std::byte>& image,
 
 // A guest range that reads otherwise than it should.
 struct WrongRange {
-  std::string snapshot;  // name; empty for the active disk
+  std::string snapshot;  // name, or else ID; empty for the active disk
   // The name the same snapshot has now, which may have been damaged or mended.
   std::string snapshot_now;
   uint64_t offset_bytes = 0;

@@ -48,6 +48,9 @@ namespace {
 constexpr uint64_t kImages = 20;
 // A single image that we rightly leave alone must not decide about all.
 constexpr uint64_t kFewImages = 100;
+// Damage of several kinds may hide so much of what is wrong that a plan brings
+// to light what the proof has to take for new. That has to be rare.
+constexpr uint64_t kImagesForOneNotProven = 50;
 // For images of a few hundred KiB that it mends in a tenth of a second, or in
 // hours.
 constexpr uint64_t kQemuSeconds = 2;
@@ -133,8 +136,23 @@ void PrintPlan(const repair::Plan& plan) {
   }
 }
 
+// Whether a range that reads wrong was taken for recovered.
+bool WasTakenForAnother(const OurOutcome& ours) {
+  repair::Plan recovered;
+  for (const repair::GuestChange& change : ours.plan.guest_changes()) {
+    if (change.kind == repair::GuestChange::Kind::kRecovered) {
+      recovered.AddGuestChange(change);
+    }
+  }
+  return std::any_of(
+      ours.wrong.begin(), ours.wrong.end(),
+      [&](const WrongRange& range) { return IsNamed(recovered, range); });
+}
+
 struct Tally {
   uint64_t images = 0;
+  // Our plan was not proven, so that nothing was written.
+  uint64_t not_proven = 0;
   uint64_t clean_by_us = 0;
   uint64_t clean_by_qemu = 0;
   uint64_t wrong_by_us = 0;
@@ -229,7 +247,11 @@ Patient RandomRepairTest::MakePatient(uint64_t seed) {
 
 void RandomRepairTest::ExpectHarmless(const Patient& patient,
                                       const OurOutcome& ours) {
-  EXPECT_EQ(ours.error, "") << context_;
+  if (!ours.error.empty()) {
+    ++tally_.not_proven;
+    EXPECT_TRUE(ours.image == patient.image) << context_;
+    if (verbose_) std::printf("%s: %s\n", context_.c_str(), ours.error.c_str());
+  }
   EXPECT_EQ(ours.stopped, "") << context_;
   const Outcome before = LeaveAlone(patient);
   if (!before.report.qemu.refused && !ours.report.qemu.refused) {
@@ -283,7 +305,9 @@ void RandomRepairTest::Compare(const OurOutcome& ours, const Outcome& qemu) {
       absl::StrCat(context_, "\n    ours: ", Words(ours),
                    "\n    qemu: ", qemu.qemu_exit_code, " ", Words(qemu));
   EXPECT_TRUE(!clean_by_qemu_only || IsExplained(ours, not_clean_)) << words;
-  EXPECT_TRUE(!fewer_wrong_by_qemu || IsExplained(ours, not_read_)) << words;
+  EXPECT_TRUE(!fewer_wrong_by_qemu || IsExplained(ours, not_read_) ||
+              WasTakenForAnother(ours))
+      << words;
   if (verbose_) std::printf("%s\n", words.c_str());
 }
 
@@ -313,18 +337,20 @@ void RandomRepairTest::TryImage(uint64_t seed) {
 
 void RandomRepairTest::PrintTally() const {
   std::printf(
-      "%s: %lu images; clean: %lu by us, %lu by qemu-img (%lu by it alone); "
+      "%s: %lu images; not proven: %lu; clean: %lu by us, %lu by qemu-img (%lu "
+      "by it alone); "
       "wrong bytes: %lu, %lu (fewer by qemu-img in %lu images); qemu-img "
       "stopped: %lu\n",
-      GetParam().name, tally_.images, tally_.clean_by_us, tally_.clean_by_qemu,
-      tally_.clean_by_qemu_only, tally_.wrong_by_us, tally_.wrong_by_qemu,
-      tally_.fewer_wrong_by_qemu, tally_.qemu_stopped);
+      GetParam().name, tally_.images, tally_.not_proven, tally_.clean_by_us,
+      tally_.clean_by_qemu, tally_.clean_by_qemu_only, tally_.wrong_by_us,
+      tally_.wrong_by_qemu, tally_.fewer_wrong_by_qemu, tally_.qemu_stopped);
 }
 
 TEST_P(RandomRepairTest, LeavesImagesAtLeastAsGoodAsQemuImg) {
   for (uint64_t seed = first_; seed < first_ + images_; ++seed) TryImage(seed);
   PrintTally();
   EXPECT_GE(tally_.clean_by_us, tally_.clean_by_qemu);
+  EXPECT_LE(tally_.not_proven * kImagesForOneNotProven, tally_.images);
   if (images_ > kFewImages) {
     EXPECT_LE(tally_.wrong_by_us, tally_.wrong_by_qemu);
   }
