@@ -52,7 +52,12 @@ int ExitCodeOf(const ImageReport& report) {
   if (transaction.conclusion == repair::Conclusion::kCancelled) {
     return kExitCancelled;
   }
-  const bool failed = !transaction.error.ok() ||
+  // Damage is why nothing was discarded, and has its bit.
+  const bool refused =
+      transaction.action == repair::Action::kDiscardFreed &&
+      transaction.conclusion == repair::Conclusion::kNotStarted &&
+      (code & kExitErrorsLeft) != 0;
+  const bool failed = (!transaction.error.ok() && !refused) ||
                       transaction.conclusion == repair::Conclusion::kNotProven;
   return code | (Mended(report) ? kExitMended : 0) |
          (failed ? kExitOperationalError : 0);

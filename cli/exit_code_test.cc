@@ -53,6 +53,13 @@ TEST(ExitCodeTest, ARepairAddsWhatBecameOfIt) {
   EXPECT_EQ(ExitCodeOf(PendingReport()), 12);
   EXPECT_EQ(ExitCodeOf(UndoneReport()), 4);
   EXPECT_EQ(ExitCodeOf(RecoveredReport()), 1);
+  EXPECT_EQ(ExitCodeOf(DiscardedReport()), 0);
+  ImageReport refused = DiscardedReport();
+  refused.transaction->conclusion = repair::Conclusion::kNotStarted;
+  refused.transaction->error = absl::FailedPreconditionError("an undo file");
+  EXPECT_EQ(ExitCodeOf(refused), 8);
+  refused.found = LeakyReport();
+  EXPECT_EQ(ExitCodeOf(refused), 4);
   ImageReport cancelled = PlannedReport();
   cancelled.transaction->conclusion = repair::Conclusion::kCancelled;
   EXPECT_EQ(ExitCodeOf(cancelled), 32);

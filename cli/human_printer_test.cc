@@ -169,6 +169,8 @@ TEST(HumanPrinterTest, FirstLineOfOtherTransactions) {
             "INTERRUPTED half way");
   EXPECT_EQ(FirstLine(HumanReport(UndoneReport())),
             "disk.qcow2: UNDONE; again LEAKS: 2 leaks");
+  EXPECT_EQ(FirstLine(HumanReport(DiscardedReport())),
+            "disk.qcow2: DISCARDED: 192 KiB given back; no problems found");
 }
 
 // What to type in an emergency has to be right for any name.

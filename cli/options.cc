@@ -21,8 +21,8 @@ constexpr std::string_view kRepairOption = "--repair";
 
 constexpr char kDescription[] =
     "Finds what is wrong with qcow2 disk images, and repairs it when asked to."
-    "\nWithout --repair, --recover or --undo nothing is ever written to an "
-    "image.";
+    "\nWithout --repair, --recover, --undo or --discard-freed nothing is ever "
+    "written\nto an image.";
 
 constexpr char kExamples[] = R"(Examples:
   qcow2-fsck disk.qcow2                    what is wrong, for people
@@ -194,8 +194,10 @@ void TakeSnapshotNames(const std::vector<std::string>& names,
 
 // What may be said more about a repair.
 void AddRepairChoices(CLI::App& app, Options& options) {
-  app.add_flag("--dry-run", options.dry_run,
-               "With --repair: plan and prove, print the plan, write nothing");
+  app.add_flag(
+      "--dry-run", options.dry_run,
+      "With --repair: plan and prove, print the plan, write nothing; with "
+      "--discard-freed: say what would be given back");
   app.add_flag("--free-suspects", options.free_suspects,
                "With --repair: also free leaked clusters that may be what is "
                "left of guest data");
@@ -224,7 +226,8 @@ void AddRepairChoices(CLI::App& app, Options& options) {
       });
   app.add_flag_callback(
       "--no-undo", [&] { options.keep_undo = false; },
-      "With --repair: keep no undo file; the repair cannot be taken back");
+      "With --repair: keep no undo file; the repair cannot be taken back. With "
+      "--discard-freed: remove the undo file first");
 }
 
 void AddRepairOptions(CLI::App& app, Options& options) {
@@ -242,8 +245,14 @@ void AddRepairOptions(CLI::App& app, Options& options) {
   CLI::Option* const undo = app.add_flag_callback(
       "--undo", [&] { options.task = Task::kUndo; },
       "Take the last repair back, to the byte, then check the image");
+  CLI::Option* const discard = app.add_flag_callback(
+      "--discard-freed", [&] { options.task = Task::kDiscard; },
+      "Give the space of free clusters back, if the image is clean; what they "
+      "hold is gone then");
   recover->excludes(undo);
-  for (CLI::Option* const option : {recover, undo}) {
+  discard->excludes(recover);
+  discard->excludes(undo);
+  for (CLI::Option* const option : {recover, undo, discard}) {
     option->excludes(app.get_option(std::string(kRepairOption)));
   }
 }
@@ -375,27 +384,31 @@ std::string FirstOf(std::initializer_list<Misfit> misfits) {
 std::string WrongRepair(const CLI::App& app, const Options& options) {
   const bool repair = options.task == Task::kRepair;
   const bool check = options.task == Task::kCheck;
+  const bool discard = options.task == Task::kDiscard;
   const bool paths =
       !options.journal_file.empty() || !options.undo_file.empty();
   const auto given = [&](const char* name) { return app.count(name) > 0; };
   return FirstOf({
-      {options.dry_run && !repair, "--dry-run needs --repair"},
+      {options.dry_run && !repair && !discard,
+       "--dry-run needs --repair or --discard-freed"},
       {options.free_suspects && !repair, "--free-suspects needs --repair"},
       {!options.drop_snapshots.empty() &&
            !(repair && options.repair_mode == repair::Mode::kSalvage),
        "--drop-snapshot needs --repair=salvage"},
-      {!options.keep_undo && !repair, "--no-undo needs --repair"},
-      {!options.keep_undo && !options.undo_file.empty(),
+      {!options.keep_undo && !repair && !discard,
+       "--no-undo needs --repair or --discard-freed"},
+      {!options.keep_undo && !discard && !options.undo_file.empty(),
        "--no-undo and --undo-file exclude each other"},
       {paths && check,
-       "--journal and --undo-file need --repair, --recover or --undo"},
+       "--journal and --undo-file need --repair, --recover, --undo or "
+       "--discard-freed"},
       {paths && options.images.size() > 1,
        "--journal and --undo-file take one IMAGE only"},
       {options.force_share && !check,
        "--force-share is for checks: an image in use cannot be repaired"},
-      {repair && given("--overlap-check"),
+      {(repair || discard) && given("--overlap-check"),
        "--overlap-check is for checks: a repair watches all metadata"},
-      {repair && given("--memory-limit"),
+      {(repair || discard) && given("--memory-limit"),
        "--memory-limit is for checks: a repair needs all references at once"},
   });
 }

@@ -26,6 +26,7 @@ enum class Task {
   kRepair,   // check, plan, prove, and unless it is a dry run commit
   kRecover,  // finish a repair that was cut short
   kUndo,     // take the last repair back
+  kDiscard,  // give the space of free clusters back
 };
 
 // Every field is as given or at its default; see --help for their meaning.

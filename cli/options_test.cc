@@ -86,6 +86,11 @@ TEST(OptionsTest, WhatGoesWithARepair) {
 }
 
 TEST(OptionsTest, UndoAndRecover) {
+  const Options discard = Parsed({"--discard-freed", "--no-undo", "a"});
+  EXPECT_EQ(discard.task, Task::kDiscard);
+  EXPECT_FALSE(discard.keep_undo);
+  EXPECT_TRUE(MayWrite(discard));
+  EXPECT_FALSE(MayWrite(Parsed({"--discard-freed", "--dry-run", "a"})));
   const Options undo = Parsed({"--undo", "--undo-file=u", "a"});
   EXPECT_EQ(undo.task, Task::kUndo);
   EXPECT_EQ(undo.undo_file, "u");
@@ -124,6 +129,14 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--repair", "--undo", "a"},
       {"--repair", "--recover", "a"},
       {"--undo", "--recover", "a"},
+      {"--discard-freed"},
+      {"--discard-freed", "--repair", "a"},
+      {"--discard-freed", "--undo", "a"},
+      {"--discard-freed", "--recover", "a"},
+      {"--discard-freed", "-U", "a"},
+      {"--discard-freed", "--free-suspects", "a"},
+      {"--discard-freed", "--overlap-check=none", "a"},
+      {"--discard-freed", "--memory-limit=1G", "a"},
       {"--dry-run", "a"},
       {"--dry-run", "--undo", "a"},
       {"--free-suspects", "a"},

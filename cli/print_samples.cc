@@ -12,7 +12,7 @@ namespace cli = qcow2::cli;
 int main(int argc, char** argv) {
   const bool array = argc == 2 && std::string_view(argv[1]) == "json";
   cli::ReportStream stream(
-      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 11);
+      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 12);
   for (const auto& report :
        {cli::CleanReport(), cli::LeakyReport(), cli::CorruptReport(),
         cli::UnopenedReport(), cli::FullReport()}) {
@@ -20,7 +20,8 @@ int main(int argc, char** argv) {
   }
   for (const auto& report :
        {cli::RepairedReport(), cli::PlannedReport(), cli::NotProvenReport(),
-        cli::PendingReport(), cli::UndoneReport(), cli::RecoveredReport()}) {
+        cli::PendingReport(), cli::UndoneReport(), cli::RecoveredReport(),
+        cli::DiscardedReport()}) {
     std::fputs(stream.Add(report).c_str(), stdout);
   }
   std::fputs(stream.End().c_str(), stdout);

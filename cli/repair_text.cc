@@ -226,6 +226,36 @@ std::string UndoText(const ImageReport& report) {
   return text;
 }
 
+std::string DiscardText(const TransactionReport& transaction) {
+  if (!transaction.discard.has_value() ||
+      transaction.conclusion == Conclusion::kNothingToDo) {
+    return {};
+  }
+  const repair::Discard& discard = *transaction.discard;
+  const std::string space =
+      HumanBytes(discard.bytes) + " of " +
+      Counted(discard.clusters, "free cluster", "free clusters");
+  std::string text;
+  if (transaction.conclusion == Conclusion::kPlanned) {
+    text = Paragraph("discard", space + " would be given back");
+  } else if (discard.applied) {
+    text = Paragraph("discard", "done. " + space +
+                                    " were given back and read as zeros now; "
+                                    "the guest's data is where it was");
+  } else {
+    text = Paragraph("discard", "FAILED: " + ErrorText(transaction) +
+                                    ". At most " + space +
+                                    " are gone; the guest's data is where it "
+                                    "was");
+  }
+  if (!discard.removed_undo_name.empty()) {
+    text += Wrap("the undo file '" + Printable(discard.removed_undo_name) +
+                     "' was removed: the repair before cannot be taken back",
+                 kItemIndent, kItemIndent);
+  }
+  return text;
+}
+
 std::string LeftText(const ImageReport& report) {
   const TransactionReport& transaction = *report.transaction;
   if (transaction.left.empty()) return {};
@@ -309,6 +339,42 @@ std::string UndoVerdict(const ImageReport& report) {
          CountsInWords(report.found);
 }
 
+std::string DiscardVerdict(const ImageReport& report) {
+  switch (report.transaction->conclusion) {
+    case Conclusion::kCommitted:
+      return "DISCARDED: " + HumanBytes(report.transaction->discard->bytes) +
+             " given back; " + CountsInWords(report.found);
+    case Conclusion::kPlanned:
+      return FoundAnd(report, "dry run, nothing was written");
+    case Conclusion::kNothingToDo:
+      return FoundAnd(report, "nothing to discard");
+    case Conclusion::kCancelled:
+      return "CANCELLED: nothing was written";
+    case Conclusion::kNotCommitted:
+      return FoundAnd(report, "NOT all DISCARDED");
+    default:
+      return report.found.status == checker::CheckStatus::kError
+                 ? "NOT DISCARDED"
+                 : FoundAnd(report, "NOT DISCARDED");
+  }
+}
+
+std::string DiscardAdvice(const TransactionReport& transaction) {
+  switch (transaction.conclusion) {
+    case Conclusion::kNotStarted:
+      return "Nothing was written: " + ErrorText(transaction) + ".";
+    case Conclusion::kPlanned:
+      return "Nothing was written. Without --dry-run what free clusters hold "
+             "is "
+             "gone for good, also what a repair freed.";
+    case Conclusion::kNotCommitted:
+      return "The image is as clean as before. See to the error above, then "
+             "run it again.";
+    default:
+      return {};
+  }
+}
+
 std::string RepairedAdvice(const ImageReport& report) {
   const TransactionReport& transaction = *report.transaction;
   std::string text;
@@ -376,6 +442,8 @@ std::string TransactionVerdict(const ImageReport& report) {
       return RecoverVerdict(report);
     case Action::kUndo:
       return UndoVerdict(report);
+    case Action::kDiscardFreed:
+      return DiscardVerdict(report);
   }
   return {};
 }
@@ -384,7 +452,8 @@ std::string TransactionText(const ImageReport& report) {
   const TransactionReport& transaction = *report.transaction;
   std::string text = RecoveredText(transaction) + PlanText(report) +
                      GuestText(transaction) + ProofText(transaction) +
-                     CommitText(report) + UndoText(report) + LeftText(report);
+                     CommitText(report) + DiscardText(transaction) +
+                     UndoText(report) + LeftText(report);
   if (!transaction.stopped.empty()) {
     text += Paragraph(
         "note", "planning ended early: " + Printable(transaction.stopped));
@@ -395,6 +464,9 @@ std::string TransactionText(const ImageReport& report) {
 std::string TransactionAdvice(const ImageReport& report) {
   const TransactionReport& transaction = *report.transaction;
   if (transaction.action == Action::kRepair) return RepairAdvice(report);
+  if (transaction.action == Action::kDiscardFreed) {
+    return DiscardAdvice(transaction);
+  }
   if (!transaction.error.ok()) {
     return "See the error above; the image was not changed by this run.";
   }

@@ -226,6 +226,17 @@ ImageReport UndoneReport() {
   return {LeakyReport(), LeakyReport(), transaction};
 }
 
+ImageReport DiscardedReport() {
+  repair::TransactionReport transaction;
+  transaction.action = repair::Action::kDiscardFreed;
+  transaction.conclusion = repair::Conclusion::kCommitted;
+  transaction.discard = {.clusters = 3,
+                         .bytes = 196608,
+                         .applied = true,
+                         .removed_undo_name = "disk.qcow2.fsck-undo"};
+  return {CleanReport(), CleanReport(), transaction};
+}
+
 ImageReport RecoveredReport() {
   repair::TransactionReport transaction;
   transaction.conclusion = repair::Conclusion::kNothingToDo;

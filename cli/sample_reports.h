@@ -27,6 +27,8 @@ ImageReport NotProvenReport();
 ImageReport PendingReport();
 // A repair that was taken back.
 ImageReport UndoneReport();
+// Free clusters whose space was given back, and the undo file with it.
+ImageReport DiscardedReport();
 // A repair of a clean image behind a journal that had to be finished first.
 ImageReport RecoveredReport();
 

@@ -7,6 +7,7 @@
 #include "cli/progress_meter.h"
 #include "engine/status_macros.h"
 #include "engine/storage/posix_file.h"
+#include "repair/discard_freed.h"
 #include "repair/repair.h"
 #include "repair/target.h"
 
@@ -184,6 +185,13 @@ ImageReport ProcessImage(const std::string& path, const Options& options,
   }
   Watched watched(path, options, surroundings);
   const repair::JournalPaths paths = PathsFrom(options);
+  if (options.task == Task::kDiscard) {
+    return FromRepair(
+        repair::DiscardFreed(path, {.check = watched.options(),
+                                    .dry_run = options.dry_run,
+                                    .paths = paths,
+                                    .keep_undo = options.keep_undo}));
+  }
   return FromRepair(options.task == Task::kUndo
                         ? repair::UndoImage(path, paths, watched.options())
                         : repair::RecoverImage(path, paths, watched.options()));

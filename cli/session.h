@@ -32,8 +32,9 @@ checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
                                     const Options& options,
                                     const Surroundings& surroundings);
 
-// Does with the image at `path` what `options` say: checks, repairs, recovers
-// or undoes. A check also looks whether a repair of the image was cut short.
+// Does with the image at `path` what `options` say: checks, repairs, recovers,
+// undoes or discards. A check also looks whether a repair of the image was cut
+// short.
 ImageReport ProcessImage(const std::string& path, const Options& options,
                          const Surroundings& surroundings);
 

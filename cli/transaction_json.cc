@@ -97,6 +97,15 @@ Json CommitJson(const repair::CommitResult& commit) {
   return json;
 }
 
+Json DiscardJson(const repair::Discard& discard) {
+  Json json;
+  json["clusters"] = discard.clusters;
+  json["bytes"] = discard.bytes;
+  json["applied"] = discard.applied;
+  AddUnlessEmpty("removed_undo_file", discard.removed_undo_name, json);
+  return json;
+}
+
 Json RecoveredJson(const repair::RecoverResult& recovered) {
   Json json;
   json["found"] = NameOf(recovered.found);
@@ -132,6 +141,9 @@ Json TransactionJson(const ImageReport& report) {
   json["action"] = NameOf(transaction.action);
   if (transaction.action == repair::Action::kRepair) {
     json["mode"] = NameOf(transaction.mode);
+  }
+  if (transaction.action == repair::Action::kRepair ||
+      transaction.action == repair::Action::kDiscardFreed) {
     json["dry_run"] = transaction.dry_run;
   }
   json["conclusion"] = NameOf(transaction.conclusion);
@@ -148,6 +160,9 @@ Json TransactionJson(const ImageReport& report) {
   }
   if (transaction.commit.has_value()) {
     json["commit"] = CommitJson(*transaction.commit);
+  }
+  if (transaction.discard.has_value()) {
+    json["discard"] = DiscardJson(*transaction.discard);
   }
   AddPaths(transaction, json);
   json["fixes"] = transaction.fixed;

@@ -73,6 +73,15 @@ Json CommitSchema() {
   });
 }
 
+Json DiscardSchema() {
+  return Object({
+      {"clusters", Number("free clusters that hold something")},
+      {"bytes", Number("of them that can be, or were, given back")},
+      {"applied", Described(Flag(), "whether all of it was given back")},
+      {"removed_undo_file", Text("its name"), kKnown},
+  });
+}
+
 Json RecoveredSchema() {
   return Object({
       {"found", NamesUpTo(repair::JournalState::kUndone)},
@@ -94,7 +103,7 @@ Json LeftSchema() {
 
 Json TransactionSchema() {
   return Object({
-      {"action", NamesUpTo(repair::Action::kUndo)},
+      {"action", NamesUpTo(repair::Action::kDiscardFreed)},
       {"mode", NamesUpTo(repair::Mode::kSalvage), kKnown},
       {"dry_run", Flag(), kKnown},
       {"conclusion", NamesUpTo(repair::Conclusion::kPending)},
@@ -104,6 +113,7 @@ Json TransactionSchema() {
       {"stopped", Text("why planning ended early"), kKnown},
       {"proof", ProofSchema(), kKnown},
       {"commit", CommitSchema(), kKnown},
+      {"discard", DiscardSchema(), kKnown},
       {"journal", Text("path"), kKnown},
       {"undo_file", Text("path"), kKnown},
       {"older_undo_file", Text("what an older undo file is called now"),

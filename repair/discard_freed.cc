@@ -95,8 +95,9 @@ absl::Status Discarding::Run(const CheckReport& report,
   RETURN_IF_ERROR(JudgeCheck(report, graph));
   ASSIGN_OR_RETURN(const bool undo_exists, FindUndo());
   ASSIGN_OR_RETURN(const FreedSpace space, FindFreed(image_, graph));
-  transaction_.discard = Discard{.clusters = space.clusters,
-                                 .bytes = space.bytes};
+  transaction_.discard.emplace();
+  transaction_.discard->clusters = space.clusters;
+  transaction_.discard->bytes = space.bytes;
   if (space.bytes == 0) {
     transaction_.conclusion = Conclusion::kNothingToDo;
     return absl::OkStatus();
@@ -111,9 +112,9 @@ absl::Status Discarding::Run(const CheckReport& report,
 absl::Status RefusePending(const Target& target) {
   ASSIGN_OR_RETURN(const JournalInfo pending, target.Pending());
   if (pending.state == JournalState::kNone) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the journal of an earlier repair is pending, '", target.JournalPath(),
-      "'; --recover finishes it"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the journal of an earlier repair is pending, '",
+                   target.JournalPath(), "'; --recover finishes it"));
 }
 
 RepairReport NewReport(const DiscardRequest& request) {

@@ -36,8 +36,8 @@ struct DiscardRequest {
 // neither corruptions nor leaks and could read everything; and when there is an
 // undo file. An external data file is left as it is.
 //
-// kNotCommitted: it was not carried through. What had been given back by then is
-// in the report; the image is as clean as before.
+// kNotCommitted: it was not carried through. What had been given back by then
+// is in the report; the image is as clean as before.
 RepairReport DiscardFreed(const std::string& path,
                           const DiscardRequest& request);
 

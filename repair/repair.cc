@@ -13,6 +13,7 @@
 #include "repair/journal/commit.h"
 #include "repair/journal/recover.h"
 #include "repair/journal/undo.h"
+#include "repair/not_checked.h"
 #include "repair/planner.h"
 #include "repair/proof.h"
 #include "repair/witnesses.h"
@@ -25,15 +26,6 @@ using checker::Problem;
 
 // Of changes planned but not yet in the journal.
 constexpr uint64_t kViewMemoryBytes = uint64_t{8} << 20;
-
-// The report of an image nothing is known of.
-CheckReport NotChecked(const std::string& path, const absl::Status& why) {
-  CheckReport report;
-  report.status = checker::CheckStatus::kError;
-  report.image.path = path;
-  report.errors.emplace_back(why.message());
-  return report;
-}
 
 void Shorten(std::vector<checker::Finding>& findings, uint64_t limit,
              uint64_t& omitted) {

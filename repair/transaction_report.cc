@@ -6,8 +6,8 @@
 namespace qcow2::repair {
 
 std::string_view NameOf(Action action) {
-  static constexpr std::array<std::string_view, 3> kNames = {"repair",
-                                                             "recover", "undo"};
+  static constexpr std::array<std::string_view, 4> kNames = {
+      "repair", "recover", "undo", "discard-freed"};
   return kNames[static_cast<size_t>(action)];
 }
 

@@ -22,8 +22,8 @@
 
 namespace qcow2::repair {
 
-enum class Action { kRepair, kRecover, kUndo };
-// "repair", "recover", "undo".
+enum class Action { kRepair, kRecover, kUndo, kDiscardFreed };
+// "repair", "recover", "undo", "discard-freed".
 std::string_view NameOf(Action action);
 
 // How it ended.
@@ -56,6 +56,17 @@ struct LeftOver {
   std::string remedy;
 };
 
+// The space of free clusters, in the qcow2 file itself.
+struct Discard {
+  // That hold something, and how much of them; once it was begun, what was
+  // given back.
+  uint64_t clusters = 0;
+  uint64_t bytes = 0;
+  bool applied = false;
+  // The undo file that had to go for it; empty: there was none.
+  std::string removed_undo_name;
+};
+
 struct TransactionReport {
   Action action = Action::kRepair;
   Mode mode = Mode::kAll;
@@ -72,6 +83,8 @@ struct TransactionReport {
   std::string stopped;
   std::optional<ProofResult> proof;
   std::optional<CommitResult> commit;
+  // Of Action::kDiscardFreed, if it came so far.
+  std::optional<Discard> discard;
 
   // With their folders; empty: there is none.
   std::string journal_path;

@@ -121,6 +121,57 @@ TEST_F(RepairTest, ASecondRepairChangesNothing) {
   EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
 }
 
+// Blocks of 512 bytes that a file takes up.
+long BlocksOf(const std::string& path) {
+  struct stat status = {};
+  return stat(path.c_str(), &status) == 0 ? status.st_blocks : -1;
+}
+
+TEST_F(RepairTest, FreedSpaceIsNotDiscardedUnlessThatIsSafe) {
+  const Outcome damaged = Fsck({"--discard-freed", image_});
+  EXPECT_EQ(damaged.exit_code, 4);
+  EXPECT_TRUE(Holds(damaged.standard_output, "; NOT DISCARDED\n"))
+      << damaged.standard_output;
+  EXPECT_TRUE(IsDamaged());
+
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+  const std::string repaired = ReadFile(image_);
+  const Outcome undoable = Fsck({"--discard-freed", image_});
+  EXPECT_EQ(undoable.exit_code, 8);
+  EXPECT_TRUE(Holds(undoable.standard_output, "--no-undo"))
+      << undoable.standard_output;
+  const auto dry = Parsed(Fsck(
+      {"--discard-freed", "--no-undo", "--dry-run", "--output=json", image_}));
+  EXPECT_EQ(dry["exit_code"], 0);
+  EXPECT_EQ(dry["transaction"]["action"], "discard-freed");
+  EXPECT_EQ(dry["transaction"]["conclusion"], "planned");
+  EXPECT_EQ(dry["transaction"]["discard"]["clusters"], 1);
+  EXPECT_EQ(dry["transaction"]["discard"]["bytes"], kCluster);
+  EXPECT_EQ(dry["transaction"]["discard"]["applied"], false);
+  EXPECT_TRUE(ReadFile(image_) == repaired);
+  EXPECT_EQ(Beside(),
+            (std::vector<std::string>{"disk.qcow2", "disk.qcow2.fsck-undo"}));
+}
+
+TEST_F(RepairTest, WhatARepairFreedIsDiscardedWhenAsked) {
+  EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
+  const size_t length = fs::file_size(image_);
+  const long blocks = BlocksOf(image_);
+  const Outcome discard = Fsck({"--discard-freed", "--no-undo", image_});
+  EXPECT_EQ(discard.exit_code, 0);
+  EXPECT_TRUE(discard.standard_output.starts_with(
+      image_ + ": DISCARDED: 64 KiB given back; no problems found\n"))
+      << discard.standard_output;
+  EXPECT_EQ(BlocksOf(image_), blocks - static_cast<long>(kCluster / 512));
+  EXPECT_EQ(fs::file_size(image_), length);
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
+  EXPECT_TRUE(IsClean());
+  EXPECT_EQ(RunProgram({"qemu-io", "-c", "read -P 7 0 1M", image_}).exit_code,
+            0);
+  EXPECT_TRUE(Holds(Fsck({"--discard-freed", image_}).standard_output,
+                    "; nothing to discard\n"));
+}
+
 TEST_F(RepairTest, ADryRunWritesNothing) {
   ASSERT_EQ(chmod(image_.c_str(), 0400), 0);
   const Outcome human = Fsck({"--repair", "--dry-run", image_});
