@@ -1,4 +1,5 @@
-// Writes the pages of docs/ that are made from the problem table:
+// Writes the pages of docs/ that are made from the problem table and from the
+// options of qcow2-tool:
 //   bazel run //cli:generate_docs -- FOLDER
 #include <cstdio>
 #include <fstream>
@@ -6,6 +7,7 @@
 
 #include "cli/problems_page.h"
 #include "cli/report_schema.h"
+#include "cli/tool/manual.h"
 
 namespace {
 
@@ -27,6 +29,7 @@ int main(int argc, char** argv) {
   const std::string folder = argv[1];
   const bool written =
       WriteFile(folder + "/report.schema.json", qcow2::cli::ReportSchema()) &&
-      WriteFile(folder + "/problems.md", qcow2::cli::ProblemsPage());
+      WriteFile(folder + "/problems.md", qcow2::cli::ProblemsPage()) &&
+      WriteFile(folder + "/qcow2-tool.1", qcow2::tool::ManualPage());
   return written ? 0 : 8;
 }

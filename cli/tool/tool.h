@@ -13,14 +13,6 @@ namespace qcow2::tool {
 // Carries out the arguments behind the program's name. Returns the exit code.
 int RunTool(const std::vector<std::string>& arguments, const Console& console);
 
-// A subcommand with the names of its long options, without dashes.
-struct CommandOptions {
-  std::string name;  // "dump", "snapshot create"
-  std::vector<std::string> options;
-};
-// All of them, for the test that the manual page has them.
-std::vector<CommandOptions> AllCommands();
-
 }  // namespace qcow2::tool
 
 #endif  // CLI_TOOL_TOOL_H_

@@ -1,6 +1,6 @@
-"""The session that README.md shows is what the program prints.
+"""The session that a page shows is what the program prints.
 
-    readme_test.py README PROGRAM CORPUS_IMAGES
+    readme_test.py PAGE PROGRAM CORPUS_IMAGES
 
 Runs the commands of the block marked `console` and compares what they print.
 What differs from run to run (sizes read, times) is evened out; /tmp is replaced
@@ -39,6 +39,8 @@ def main():
                 .replace("tools/run.sh", program)
                 .replace("corpus/images", images)
             )
+            if os.path.basename(program) == "qcow2-tool":
+                runnable = runnable.replace("qcow2-tool", program)
             result = subprocess.run(
                 ["bash", "-c", runnable],
                 stdout=subprocess.PIPE,
