@@ -110,8 +110,8 @@ class MapPrinter {
     }
   }
   void Add(const MapLine& line) {
-    if (pending_ && Continues(*pending_, line)) {
-      pending_->length += line.length;
+    if (pending_.length > 0 && Continues(pending_, line)) {
+      pending_.length += line.length;
       return;
     }
     Drain();
@@ -131,9 +131,9 @@ class MapPrinter {
     return text;
   }
   void Drain() {
-    if (!pending_) return;
-    json_ ? PrintJson(*pending_) : PrintText(*pending_);
-    pending_.reset();
+    if (pending_.length == 0) return;
+    json_ ? PrintJson(pending_) : PrintText(pending_);
+    pending_ = {};
   }
   void PrintJson(const MapLine& line) {
     const auto word = [](bool value) { return value ? "true" : "false"; };
@@ -158,7 +158,7 @@ class MapPrinter {
 
   const bool json_;
   TextOutput& output_;
-  std::optional<MapLine> pending_;
+  MapLine pending_;  // of no length: none
   bool first_ = true;
 };
 
