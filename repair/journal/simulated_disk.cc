@@ -271,8 +271,9 @@ void SimulatedDisk::PerformPart(const Operation& operation,
   }
   if (operation.kind != Operation::Kind::kWrite) return;
   // Torn between sectors, or anywhere.
-  const size_t step =
-      random() % 2 == 0 ? kSectorBytes : 1 + random() % kSectorBytes;
+  const size_t step = whole_sectors_ || random() % 2 == 0
+                          ? kSectorBytes
+                          : 1 + random() % kSectorBytes;
   for (size_t begin = 0; begin < operation.data.size();) {
     const uint64_t offset = operation.offset + begin;
     const size_t length =
@@ -291,6 +292,7 @@ void SimulatedDisk::PerformPart(const Operation& operation,
 std::unique_ptr<SimulatedDisk> SimulatedDisk::AfterCrash(
     size_t operations, Survival survival, std::mt19937_64& random) const {
   SimulatedDisk state(initial_inodes_[kImage]);
+  state.whole_sectors_ = whole_sectors_;
   state.inodes_ = initial_inodes_;
   state.names_ = initial_names_;
   state.inodes_.resize(inodes_.size());

@@ -54,6 +54,10 @@ class SimulatedDisk {
   Contents image_contents() const { return inodes_[kImage]; }
   Names files() const;
 
+  // From now on a crash tears writes between sectors of 512 bytes only, as disks
+  // promise, and not anywhere.
+  void KeepSectorsWhole() { whole_sectors_ = true; }
+
   // Calls of any kind since FailCalls, or since the beginning.
   uint64_t calls() const { return calls_; }
   void FailCalls(const CallFault& fault);
@@ -113,6 +117,7 @@ class SimulatedDisk {
   std::vector<Operation> log_;
   std::optional<CallFault> fault_;
   uint64_t calls_ = 0;
+  bool whole_sectors_ = false;
   std::unique_ptr<File> image_;
   std::unique_ptr<Directory> directory_;
 };
