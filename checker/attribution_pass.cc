@@ -494,7 +494,9 @@ void Attribution::JudgeActiveL1Copied(const ClusterSet& contradictions) {
     const L1Table& table = state_.model.l1_tables[i];
     if (!table.active) continue;
     ForEachL1Entry(state_, table, [&](uint64_t index, L1Entry entry) {
-      JudgeL1Entry(table, i, index, entry);
+      contradictions.Intersect(
+          entry.l2_offset().value() >> geometry_.cluster_bits(), 1,
+          [&](uint64_t, uint64_t) { JudgeL1Entry(table, i, index, entry); });
     });
   }
 }

@@ -103,6 +103,32 @@ TEST(CheckImageTest, EveryFlippedBitOfTheL2TableIsFoundOrHarmless) {
                });
 }
 
+// COPIED that is clear says what a count above one says: that the count is too
+// high is a leak, and all there is to find. To qemu-img the flag is right.
+TEST(CheckImageTest, CopiedMayBeClearWhereTheCountIsTooHigh) {
+  TestImage image;
+  image.SetCount(TestImage::kL2, 2);
+  image.SetL1(0, image.OffsetOf(TestImage::kL2));
+  image.SetCount(TestImage::kData, 2);
+  image.SetL2(0, image.OffsetOf(TestImage::kData));
+  CheckOptions options;
+  CheckReport report = CheckImage(image.file(), "image", options);
+  EXPECT_EQ(report.status, CheckStatus::kLeaks);
+  EXPECT_EQ(report.counts.corruptions, 0u);
+  EXPECT_EQ(report.OccurrencesOf(Problem::kRefcountTooHigh), 2u);
+  options.qemu_compatible = true;
+  report = CheckImage(image.file(), "image", options);
+  EXPECT_EQ(report.qemu.corruptions, 0u);
+  EXPECT_EQ(report.qemu.leaks, 2u);
+
+  // Only where it does: neither flag is right for a count of one.
+  image.SetCount(TestImage::kL2, 1);
+  image.SetCount(TestImage::kData, 1);
+  report = CheckImage(image.file(), "image", CheckOptions());
+  EXPECT_EQ(report.OccurrencesOf(Problem::kL1CopiedMissing), 1u);
+  EXPECT_EQ(report.OccurrencesOf(Problem::kL2CopiedMissing), 1u);
+}
+
 TEST(CheckImageTest, GoesOnPastDamage) {
   TestImage image(3, 9);
   // A snapshot count without a table, an L2 entry off its cluster, a leak.

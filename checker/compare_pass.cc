@@ -42,13 +42,15 @@ class RunJudge {
   explicit RunJudge(const CheckState& state)
       : state_(state), geometry_(*state.model.geometry) {}
 
-  // A run inside the file. `block`: the table entry whose block holds the
-  // counts.
+  // A run inside the file whose count is known.
   void Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
              uint64_t stored, FindingSink& sink);
   // What concerns the references alone, once for each run of like cells.
   void JudgeCell(uint64_t first, uint64_t count, const ReferenceCell& cell,
                  FindingSink& sink);
+  // The same for clusters whose count is not known.
+  void JudgeUncounted(uint64_t first, uint64_t count,
+                      const ReferenceCell& cell);
   // Clusters that ReferenceMap::PassUsual passed over: nothing to say of them
   // but which is the last in use, and how many are leaked.
   void JudgeUsual(uint64_t first, const UsualClusters& usual,
@@ -81,10 +83,7 @@ void RunJudge::JudgeCell(uint64_t first, uint64_t count,
   if (cell.flags & kReferenceOverlap) {
     AppendRun(result_.overlaps, first, count);
   }
-  const bool copied_wrong = (cell.flags & kReferenceCopied) && cell.count > 1;
-  const bool copied_missing =
-      (cell.flags & kReferenceNotCopied) && cell.count == 1;
-  if (copied_wrong || copied_missing) {
+  if ((cell.flags & kReferenceCopied) && cell.count > 1) {
     AppendRun(result_.copied_contradictions, first, count);
   }
   if (cell.count > geometry_.refcount_max() &&
@@ -95,8 +94,18 @@ void RunJudge::JudgeCell(uint64_t first, uint64_t count,
   }
 }
 
+void RunJudge::JudgeUncounted(uint64_t first, uint64_t count,
+                              const ReferenceCell& cell) {
+  if ((cell.flags & kReferenceNotCopied) && cell.count == 1) {
+    AppendRun(result_.copied_contradictions, first, count);
+  }
+}
+
 void RunJudge::Judge(uint64_t first, uint64_t count, const ReferenceCell& cell,
                      uint64_t stored, FindingSink& sink) {
+  // COPIED that is clear agrees with a count above one. That the count is too
+  // high is a leak, which does no harm, and nothing more is wrong.
+  if (stored <= 1) JudgeUncounted(first, count, cell);
   if (stored > 0) {
     result_.highest_cluster_in_use =
         std::max(result_.highest_cluster_in_use, first + count - 1);
@@ -276,6 +285,7 @@ void CompareVisitor::CompareAround(
         bad_first, bad_end,
         [&](uint64_t run, uint64_t count, const ReferenceCell& cell) {
           judge_.JudgeCell(run, count, cell, sink);
+          judge_.JudgeUncounted(run, count, cell);
         });
     Finding finding;
     finding.problem = Problem::kRefcountBlockUnreadable;
@@ -460,8 +470,11 @@ void UnreadBlocks::CompareRange(uint64_t table_index, uint64_t first,
                     if (cell.count == 0) return;
                     if (in_use == 0) first_in_use = run;
                     in_use += count;
-                    if (!unknown)
+                    if (unknown) {
+                      judge_.JudgeUncounted(run, count, cell);
+                    } else {
                       judge_.Judge(run, count, cell, 0, state_.sink);
+                    }
                   });
   // No row for a table that is not there at all: the header has one.
   if (block == nullptr && in_use > 0 && !unknown &&
