@@ -12,6 +12,7 @@
 #include "checker/l2_entry_judge.h"
 #include "engine/format/l1_entry.h"
 #include "engine/format/l2_entry.h"
+#include "engine/format/refcount_block.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::repair {
@@ -37,8 +38,10 @@ constexpr std::string_view TextOf(bool copied) {
 // reads.
 class CopiedMender {
  public:
-  explicit CopiedMender(RepairContext& context)
+  // `of_leaks`: flags are only set, and only where the count is too high.
+  CopiedMender(RepairContext& context, bool of_leaks)
       : context_(context),
+        of_leaks_(of_leaks),
         model_(context.graph.model),
         geometry_(*context.graph.model.geometry) {}
 
@@ -49,11 +52,10 @@ class CopiedMender {
   absl::Status MendL1(const L1Table& table);
   absl::Status MendL2(const L2Table& table);
   // Whether an entry that names the whole cluster at `offset` should have
-  // COPIED set.
-  bool ShouldBeCopied(uint64_t offset) const {
-    return context_.graph.map->At(offset >> geometry_.cluster_bits()).count ==
-           1;
-  }
+  // COPIED set; `is` says whether it has.
+  bool ShouldBeCopied(uint64_t offset, bool is);
+  // The count that the image has for the cluster; 0 if that cannot be read.
+  uint64_t StoredCount(uint64_t cluster);
   // Mends the L1 entries in `bytes`, entry `first` and up. True if any changed.
   bool MendL1Entries(const L1Table& table, uint64_t first,
                      std::span<std::byte> bytes);
@@ -64,13 +66,42 @@ class CopiedMender {
   void EndRun();
 
   RepairContext& context_;
+  const bool of_leaks_;
   const checker::ImageModel& model_;
   const Geometry& geometry_;
   // The edit that may still grow; none while no flag was changed.
   std::optional<Finding> run_;
   bool run_copied_ = false;
   bool changed_ = false;
+  // The refcount block asked for last: the index of its table entry, its bytes.
+  std::optional<uint64_t> block_index_;
+  std::vector<std::byte> block_;
 };
+
+uint64_t CopiedMender::StoredCount(uint64_t cluster) {
+  const uint64_t entries = geometry_.refcount_block_entries();
+  const uint64_t index = cluster / entries;
+  if (block_index_ != index) {
+    block_index_ = index;
+    block_.assign(geometry_.cluster_size(), std::byte{0});
+    const auto& blocks = context_.graph.refcounts.blocks;
+    const auto found = std::find_if(
+        blocks.begin(), blocks.end(),
+        [&](const auto& block) { return block.table_index == index; });
+    if (found != blocks.end() && found->readable &&
+        !ReadZeroFilled(context_.view, found->offset_bytes, block_).ok()) {
+      block_.assign(geometry_.cluster_size(), std::byte{0});
+    }
+  }
+  return GetRefcount(block_, geometry_.refcount_order(), cluster % entries);
+}
+
+bool CopiedMender::ShouldBeCopied(uint64_t offset, bool is) {
+  const uint64_t cluster = offset >> geometry_.cluster_bits();
+  const bool alone = context_.graph.map->At(cluster).count == 1;
+  if (!of_leaks_) return alone;
+  return is || (alone && StoredCount(cluster) > 1);
+}
 
 void CopiedMender::Note(Structure structure, uint64_t table, uint64_t index,
                         bool copied) {
@@ -114,7 +145,7 @@ bool CopiedMender::MendL1Entries(const L1Table& table, uint64_t first,
         model_.ReachesPastEnd(offset, geometry_.cluster_size())) {
       continue;
     }
-    const bool copied = ShouldBeCopied(offset);
+    const bool copied = ShouldBeCopied(offset, entry.copied());
     if (copied == entry.copied()) continue;
     L1Entry(entry.raw() ^ kCopiedFlag).Encode(bytes.data() + at);
     Note(Structure::kActiveL1, table.offset_bytes, first + at / kL1EntrySize,
@@ -148,7 +179,7 @@ bool CopiedMender::MendL2Entry(const L2Table& table, uint64_t index,
   const checker::EntryReference reference =
       checker::ReferenceOf(model_, entry, /*qemu_compatible=*/false);
   if (!reference.whole_cluster || reference.length_bytes == 0) return false;
-  const bool copied = ShouldBeCopied(reference.offset_bytes);
+  const bool copied = ShouldBeCopied(reference.offset_bytes, entry.copied());
   if (copied == entry.copied()) return false;
   L2Entry(entry.raw() ^ kCopiedFlag, entry.bitmap()).Encode(bytes, geometry_);
   Note(Structure::kActiveL2, table.offset_bytes, index, copied);
@@ -213,7 +244,15 @@ absl::StatusOr<bool> MendCopiedFlags(RepairContext& context) {
       !context.report.FoundAny(kCopiedProblems)) {
     return false;
   }
-  return CopiedMender(context).Run();
+  return CopiedMender(context, /*of_leaks=*/false).Run();
+}
+
+absl::StatusOr<bool> SetCopiedOfLeaks(RepairContext& context) {
+  if (context.graph.map == nullptr || context.graph.model.refcounts_unknown ||
+      !context.report.Found(Problem::kRefcountTooHigh)) {
+    return false;
+  }
+  return CopiedMender(context, /*of_leaks=*/true).Run();
 }
 
 }  // namespace qcow2::repair

@@ -162,6 +162,26 @@ TEST(RefcountStepsTest, LeaksOnlyChangesNothingElse) {
   EXPECT_EQ(planned.repair.after.status, CheckStatus::kCorrupt);
 }
 
+// A count that is too high keeps COPIED clear; both are put right together. A
+// flag that is missing for no such reason is not a leak's business.
+TEST(RefcountStepsTest, LeaksOnlySetsCopiedOfWhatItFrees) {
+  TestImage image;
+  image.SetCount(kL2, 2);
+  image.SetL1(0, image.OffsetOf(kL2));
+  image.SetCount(kData, 2);
+  image.SetL2(0, image.OffsetOf(kData));
+  const Planned planned = PlanFor(image.file(), WithMode(Mode::kLeaks));
+  EXPECT_EQ(CountOf(image, *planned.view, kL2), 1u);
+  EXPECT_EQ(CountOf(image, *planned.view, kData), 1u);
+  ExpectClean(planned.repair.after);
+
+  image.SetL2(1, image.OffsetOf(kData + 1));
+  const Planned other = PlanFor(image.file(), WithMode(Mode::kLeaks));
+  EXPECT_EQ(other.repair.after.OccurrencesOf(Problem::kL2CopiedMissing), 1u);
+  EXPECT_EQ(other.repair.after.counts.corruptions, 1u);
+  EXPECT_EQ(other.repair.after.counts.leaks, 0u);
+}
+
 // A leaked cluster that is shaped like an L2 table is kept, and so is the
 // leaked cluster that it names.
 TEST(RefcountStepsTest, SuspectOrphansAreKept) {

@@ -33,6 +33,7 @@ constexpr Step kAllSteps[] = {
 };
 
 constexpr Step kLeakSteps[] = {
+    {"COPIED flags of leaks", SetCopiedOfLeaks},
     {"leaks", FreeLeaks},
 };
 
