@@ -27,32 +27,12 @@ class TableWalk {
   }
   // The piece of one kind at `offset`, up to the end of its cluster.
   absl::StatusOr<MappedExtent> PieceAt(uint64_t offset) const;
-  absl::Status Check(L2Entry entry, uint64_t index) const;
 
   Metadata& metadata_;
   const Geometry& geometry_;
   const CachedTable& table_;
   const uint64_t offset_;
 };
-
-absl::Status TableWalk::Check(L2Entry entry, uint64_t index) const {
-  // What readers can live with is the checker's to find.
-  constexpr uint32_t kFatal =
-      kL2OffsetUnaligned | kL2CompressedWithDataFile |
-      kL2CompressedOffsetTooLarge | kL2SubclusterAllocatedAndZero |
-      kL2SubclusterAllocatedWithoutOffset | kL2ZeroFlagInVersion2;
-  if ((L2EntryIssues(entry, geometry_, metadata_.header().version,
-                     metadata_.header().has_external_data_file()) &
-       kFatal) == 0) {
-    return absl::OkStatus();
-  }
-  const std::string why =
-      absl::StrCat(metadata_.file().name(), ": L2 table at 0x",
-                   absl::Hex(table_.offset.value()), ", entry ", index,
-                   " is 0x", absl::Hex(entry.raw()), ", which cannot be right");
-  return metadata_.options().writable ? metadata_.MarkCorrupt(why)
-                                      : absl::DataLossError(why);
-}
 
 // Subclusters from `first` on that have the bit of `first` in `mask`.
 uint32_t LikeBits(uint32_t mask, uint32_t first, uint32_t count) {
@@ -66,7 +46,7 @@ absl::StatusOr<MappedExtent> TableWalk::PieceAt(uint64_t offset) const {
   const uint64_t index = IndexOf(offset);
   const L2Entry entry = L2Entry::Decode(
       table_.bytes.data() + index * geometry_.l2_entry_size(), geometry_);
-  RETURN_IF_ERROR(Check(entry, index));
+  RETURN_IF_ERROR(CheckL2Entry(metadata_, table_.offset, index, entry));
   const uint64_t in_cluster = geometry_.OffsetInCluster(offset);
   MappedExtent piece;
   piece.length_bytes = geometry_.cluster_size() - in_cluster;
@@ -118,6 +98,26 @@ absl::StatusOr<MappedExtent> TableWalk::Run(uint64_t max_length) {
 }
 
 }  // namespace
+
+absl::Status CheckL2Entry(Metadata& metadata, HostOffset table, uint64_t index,
+                          L2Entry entry) {
+  // What readers can live with is the checker's to find.
+  constexpr uint32_t kFatal =
+      kL2OffsetUnaligned | kL2CompressedWithDataFile |
+      kL2CompressedOffsetTooLarge | kL2SubclusterAllocatedAndZero |
+      kL2SubclusterAllocatedWithoutOffset | kL2ZeroFlagInVersion2;
+  if ((L2EntryIssues(entry, metadata.geometry(), metadata.header().version,
+                     metadata.header().has_external_data_file()) &
+       kFatal) == 0) {
+    return absl::OkStatus();
+  }
+  const std::string why =
+      absl::StrCat(metadata.file().name(), ": L2 table at 0x",
+                   absl::Hex(table.value()), ", entry ", index, " is 0x",
+                   absl::Hex(entry.raw()), ", which cannot be right");
+  return metadata.options().writable ? metadata.MarkCorrupt(why)
+                                     : absl::DataLossError(why);
+}
 
 SubclusterMasks SubclustersOf(L2Entry entry, const Geometry& geometry,
                               bool external_data_file) {

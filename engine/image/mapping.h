@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <span>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/format/geometry.h"
 #include "engine/format/l2_entry.h"
+#include "engine/format/types.h"
 #include "engine/image/metadata.h"
 
 namespace qcow2 {
@@ -37,6 +39,12 @@ struct MappedExtent {
 absl::StatusOr<MappedExtent> MapExtent(Metadata& metadata,
                                        std::span<const uint64_t> l1,
                                        uint64_t offset, uint64_t max_length);
+
+// DataLoss if `entry`, number `index` of the L2 table at `table`, has bits that
+// contradict each other or lead nowhere; a writable image is marked corrupt
+// then.
+absl::Status CheckL2Entry(Metadata& metadata, HostOffset table, uint64_t index,
+                          L2Entry entry);
 
 // What subclusters of `entry` hold, as masks with bit i for subcluster i.
 // Without extended L2 entries there is one subcluster, bit 0.

@@ -60,9 +60,7 @@ absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Load(
   ASSIGN_OR_RETURN(const uint64_t size, file.Size());
   metadata->fresh_from_ = HostCluster(geometry.ClustersFor(size));
   metadata->AddOwners();
-  if ((options.overlap_check & kOverlapInactiveL2) != 0) {
-    RETURN_IF_ERROR(metadata->AddInactiveL2Owners());
-  }
+  RETURN_IF_ERROR(metadata->AddSnapshotOwners());
   return metadata;
 }
 
@@ -123,9 +121,6 @@ void Metadata::AddOwners() {
   guard_.Add(kOverlapActiveL1,
              run(header().l1_table_offset, l1_.size() * kL1EntrySize));
   guard_.Add(kOverlapRefcountTable, refcounts_->table_run());
-  guard_.Add(
-      kOverlapSnapshotTable,
-      run(header().snapshots_offset, EncodeSnapshotTable(snapshots_).size()));
   for (const uint64_t block : refcounts_->table()) {
     if (block != 0)
       guard_.Add(kOverlapRefcountBlock, run(HostOffset(block), 1));
@@ -135,10 +130,6 @@ void Metadata::AddOwners() {
     if (entry.has_l2_table()) {
       guard_.Add(kOverlapActiveL2, run(entry.l2_offset(), 1));
     }
-  }
-  for (const SnapshotEntry& snapshot : snapshots_) {
-    guard_.Add(kOverlapInactiveL1,
-               run(snapshot.l1_table_offset, snapshot.l1_size * kL1EntrySize));
   }
   refcounts_->set_listener(
       {.new_block =
@@ -153,19 +144,43 @@ void Metadata::AddOwners() {
            }});
 }
 
-absl::Status Metadata::AddInactiveL2Owners() {
+ClusterRun Metadata::SnapshotTableRun() const {
+  return {geometry_.ClusterOf(header().snapshots_offset),
+          geometry_.ClustersFor(EncodeSnapshotTable(snapshots_).size())};
+}
+
+absl::Status Metadata::AddSnapshotOwners() {
+  guard_.Add(kOverlapSnapshotTable, SnapshotTableRun());
   for (const SnapshotEntry& snapshot : snapshots_) {
-    std::vector<std::byte> bytes(uint64_t{snapshot.l1_size} * kL1EntrySize);
+    const uint64_t bytes_of_l1 = uint64_t{snapshot.l1_size} * kL1EntrySize;
+    guard_.Add(kOverlapInactiveL1,
+               {geometry_.ClusterOf(snapshot.l1_table_offset),
+                geometry_.ClustersFor(bytes_of_l1)});
+    if ((options_.overlap_check & kOverlapInactiveL2) == 0) continue;
+    std::vector<std::byte> bytes(bytes_of_l1);
     RETURN_IF_ERROR(
         ReadZeroFilled(file_, snapshot.l1_table_offset.value(), bytes));
     for (uint64_t i = 0; i < snapshot.l1_size; ++i) {
       const L1Entry entry = L1Entry::Decode(bytes.data() + i * kL1EntrySize);
       if (!entry.has_l2_table()) continue;
-      guard_.Add(kOverlapInactiveL2,
-                 {geometry_.ClusterOf(entry.l2_offset()), 1});
+      inactive_l2_.push_back({geometry_.ClusterOf(entry.l2_offset()), 1});
+      guard_.Add(kOverlapInactiveL2, inactive_l2_.back());
     }
   }
   return absl::OkStatus();
+}
+
+void Metadata::RemoveSnapshotOwners(ClusterRun table) {
+  guard_.Remove(kOverlapSnapshotTable, table);
+  for (const SnapshotEntry& snapshot : snapshots_) {
+    guard_.Remove(kOverlapInactiveL1,
+                  {geometry_.ClusterOf(snapshot.l1_table_offset),
+                   geometry_.ClustersFor(snapshot.l1_size * kL1EntrySize)});
+  }
+  for (const ClusterRun& run : inactive_l2_) {
+    guard_.Remove(kOverlapInactiveL2, run);
+  }
+  inactive_l2_.clear();
 }
 
 absl::StatusOr<CachedTable*> Metadata::L2ForRead(L1Entry entry) {
@@ -390,28 +405,31 @@ void Metadata::ForgetFreeBytes(ClusterRun freed) {
   }
 }
 
+absl::Status Metadata::FreeNow(ClusterRun run, FreeReason reason) {
+  const absl::Status status = refcounts_->Subtract(run, [&](ClusterRun freed) {
+    for (uint64_t i = 0; i < freed.clusters; ++i) {
+      l2_.Forget(geometry_.OffsetOf(freed.first + i));
+    }
+    ForgetFreeBytes(freed);
+    if (!PassesDiscard(reason)) return;
+    // The space is given back as far as that can be done; that it could
+    // not harms nobody.
+    unflushed_.store(true);
+    file_
+        .PunchHole({geometry_.OffsetOf(freed.first).value(),
+                    freed.clusters << geometry_.cluster_bits()})
+        .IgnoreError();
+  });
+  return status.ok() ? status : MarkCorrupt(std::string(status.message()));
+}
+
 absl::Status Metadata::ApplyFrees() {
   if (frees_.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(FlushFiles());
   std::vector<PendingFree> frees;
   frees.swap(frees_);
   for (const PendingFree& free : frees) {
-    const absl::Status status =
-        refcounts_->Subtract(free.run, [&](ClusterRun freed) {
-          for (uint64_t i = 0; i < freed.clusters; ++i) {
-            l2_.Forget(geometry_.OffsetOf(freed.first + i));
-          }
-          ForgetFreeBytes(freed);
-          if (!PassesDiscard(free.reason)) return;
-          // The space is given back as far as that can be done; that it could
-          // not harms nobody.
-          unflushed_.store(true);
-          file_
-              .PunchHole({geometry_.OffsetOf(freed.first).value(),
-                          freed.clusters << geometry_.cluster_bits()})
-              .IgnoreError();
-        });
-    if (!status.ok()) return MarkCorrupt(std::string(status.message()));
+    RETURN_IF_ERROR(FreeNow(free.run, free.reason));
   }
   return absl::OkStatus();
 }
@@ -436,11 +454,15 @@ absl::Status Metadata::Flush() {
   return FlushFiles();
 }
 
-absl::Status Metadata::Close() {
-  if (!options_.writable || !corrupt_.ok()) return corrupt_;
+absl::Status Metadata::FlushCounts() {
   RETURN_IF_ERROR(Commit());
   RETURN_IF_ERROR(WriteRefcounts());
-  RETURN_IF_ERROR(FlushFiles());
+  return FlushFiles();
+}
+
+absl::Status Metadata::Close() {
+  if (!options_.writable || !corrupt_.ok()) return corrupt_;
+  RETURN_IF_ERROR(FlushCounts());
   if (!header().has_incompatible(kIncompatibleDirty)) return absl::OkStatus();
   HeaderArea next = area();
   next.header.incompatible_features &= ~kIncompatibleDirty;
@@ -455,21 +477,12 @@ absl::Status Metadata::SwitchHeader(HeaderArea next) {
 
 absl::Status Metadata::SwitchSnapshots(HeaderArea next,
                                        std::vector<SnapshotEntry> snapshots) {
+  const ClusterRun before = SnapshotTableRun();
   RETURN_IF_ERROR(SwitchHeader(std::move(next)));
-  const auto run = [&](HostOffset offset, uint64_t bytes) {
-    return ClusterRun{geometry_.ClusterOf(offset),
-                      geometry_.ClustersFor(bytes)};
-  };
-  for (const SnapshotEntry& old : snapshots_) {
-    guard_.Remove(kOverlapInactiveL1,
-                  run(old.l1_table_offset, old.l1_size * kL1EntrySize));
-  }
-  for (const SnapshotEntry& entry : snapshots) {
-    guard_.Add(kOverlapInactiveL1,
-               run(entry.l1_table_offset, entry.l1_size * kL1EntrySize));
-  }
+  RemoveSnapshotOwners(before);
   snapshots_ = std::move(snapshots);
-  return absl::OkStatus();
+  FreeLater(before, FreeReason::kOther);
+  return AddSnapshotOwners();
 }
 
 absl::Status Metadata::ReplaceL1(HeaderArea next,
@@ -488,6 +501,9 @@ absl::Status Metadata::ReplaceL1(HeaderArea next,
   RETURN_IF_ERROR(file_.Pwrite(offset.value(), bytes));
   const ClusterRun before{geometry_.ClusterOf(header().l1_table_offset),
                           geometry_.ClustersFor(l1_.size() * kL1EntrySize)};
+  // The allocation may have moved it.
+  next.header.refcount_table_offset = header().refcount_table_offset;
+  next.header.refcount_table_clusters = header().refcount_table_clusters;
   next.header.l1_table_offset = offset;
   next.header.l1_size = static_cast<uint32_t>(entries.size());
   RETURN_IF_ERROR(SwitchHeader(std::move(next)));

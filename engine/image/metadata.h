@@ -114,10 +114,14 @@ class Metadata {
   void FreeLater(ClusterRun run, FreeReason reason);
   // The same for what an active L2 entry names.
   void FreeEntryLater(L2Entry entry, FreeReason reason);
+  // Counts them once less now: nothing on stable storage names them any more.
+  // A count that is 0 already marks the image corrupt.
+  absl::Status FreeNow(ClusterRun run, FreeReason reason);
 
   // Makes `next` the header area, after everything else was committed.
   absl::Status SwitchHeader(HeaderArea next);
-  // The same, and `snapshots` is what its snapshot table holds.
+  // The same, and `snapshots` is what its snapshot table holds. The old table
+  // is given back.
   absl::Status SwitchSnapshots(HeaderArea next,
                                std::vector<SnapshotEntry> snapshots);
   // Replaces the active L1 table by one with these entries at a new place,
@@ -130,6 +134,8 @@ class Metadata {
   absl::Status Commit();
   // Commits and returns when all of it, guest data included, survives a crash.
   absl::Status Flush();
+  // Flush, and the counts on disk are up to date even with lazy refcounts.
+  absl::Status FlushCounts();
   // Flushes, brings the counts on disk up to date and clears the dirty bit.
   absl::Status Close();
   // Says that guest data was written to a file since the last flush.
@@ -157,7 +163,11 @@ class Metadata {
   absl::Status LoadL1();
   absl::Status LoadSnapshots();
   void AddOwners();
-  absl::Status AddInactiveL2Owners();
+  // The clusters of the snapshot table; none if there are no snapshots.
+  ClusterRun SnapshotTableRun() const;
+  // The L1 tables of the snapshots, and the L2 tables where those are watched.
+  absl::Status AddSnapshotOwners();
+  void RemoveSnapshotOwners(ClusterRun table);
   absl::Status CheckTableOffset(uint64_t offset, const std::string& what);
   absl::Status WriteRefcounts();
   absl::Status WriteMappings();
@@ -185,6 +195,8 @@ class Metadata {
   std::set<uint64_t> dirty_l1_sectors_;
   std::vector<SnapshotEntry> snapshots_;
   std::vector<PendingFree> frees_;
+  // What the guard was told to watch as inactive L2 tables.
+  std::vector<ClusterRun> inactive_l2_;
   // Clusters from here on were never used: zeros in the file.
   HostCluster fresh_from_;
   // Where the compressed data stored last ends; 0 where none can follow it.
