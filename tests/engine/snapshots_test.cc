@@ -1,0 +1,297 @@
+// Snapshots in random sequences with writes, on images of every variant: the
+// disk and every snapshot read as they should, and the checker finds nothing.
+// And a crash at every point of such a sequence.
+#include "engine/image/snapshots.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "checker/check.h"
+#include "engine/image/create.h"
+#include "engine/image/image.h"
+#include "engine/image/snapshot_disk.h"
+#include "engine/status_macros.h"
+#include "engine/storage/memory_file.h"
+#include "engine/storage/overlay_file.h"
+#include "gtest/gtest.h"
+#include "repair/journal/simulated_disk.h"
+#include "repair/planner.h"
+#include "tests/engine/disk_model.h"
+#include "tests/engine/variants.h"
+
+namespace qcow2 {
+namespace {
+
+using checker::CheckReport;
+using repair::SimulatedDisk;
+using repair::Survival;
+
+using Bytes = std::vector<std::byte>;
+
+CheckReport Check(const File& file) {
+  checker::CheckOptions options;
+  options.jobs = 1;
+  return checker::CheckImage(file, "image", options);
+}
+
+std::string FindingsOf(const CheckReport& report) {
+  std::string text;
+  for (const auto& finding : report.problems) {
+    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
+  }
+  for (const std::string& error : report.errors) {
+    absl::StrAppend(&text, error, "\n");
+  }
+  return text;
+}
+
+// Corruptions, without new L2 tables that nothing names yet.
+uint64_t TrueCorruptions(const CheckReport& report) {
+  return report.counts.corruptions -
+         report.OccurrencesOf(checker::Problem::kOrphanL2Table);
+}
+
+absl::Status Differs(const std::string& what) {
+  return absl::DataLossError(absl::StrCat(what, " reads otherwise"));
+}
+
+// A disk with snapshots, in memory.
+class SnapshotModel {
+ public:
+  SnapshotModel(uint64_t size_bytes, uint64_t seed) : disk_(size_bytes, seed) {}
+
+  DiskModel& disk() { return disk_; }
+  const std::map<std::string, Bytes>& snapshots() const { return snapshots_; }
+  const std::string& last() const { return last_; }
+
+  absl::Status Create(Image& image) {
+    NewSnapshot snapshot;
+    snapshot.name = absl::StrCat("s", ++created_);
+    last_ = "create " + snapshot.name;
+    RETURN_IF_ERROR(CreateSnapshot(image.core(), snapshot).status());
+    snapshots_[snapshot.name] = disk_.bytes();
+    return absl::OkStatus();
+  }
+  absl::Status Apply(Image& image) {
+    const auto any = Any();
+    last_ = "apply " + any->first;
+    RETURN_IF_ERROR(ApplySnapshot(image.core(), any->first));
+    disk_.bytes() = any->second;
+    return absl::OkStatus();
+  }
+  absl::Status Delete(Image& image) {
+    const auto any = Any();
+    last_ = "delete " + any->first;
+    RETURN_IF_ERROR(DeleteSnapshot(image.core(), any->first));
+    snapshots_.erase(any);
+    return absl::OkStatus();
+  }
+  // One random request, about snapshots or not.
+  absl::Status Step(Image& image) {
+    switch (disk_.random()() % 12) {
+      case 0:
+        return snapshots_.size() < 4 ? Create(image) : Delete(image);
+      case 1:
+        return snapshots_.empty() ? Create(image) : Apply(image);
+      case 2:
+        return snapshots_.empty() ? absl::OkStatus() : Delete(image);
+      default:
+        break;
+    }
+    const absl::Status status = disk_.Step(image);
+    last_ = disk_.last();
+    return status;
+  }
+  absl::Status Compare(Image& image) const {
+    RETURN_IF_ERROR(disk_.Compare(image));
+    return CompareSnapshots(image);
+  }
+  absl::Status CompareSnapshots(Image& image) const {
+    if (ListSnapshots(image.core()).size() != snapshots_.size()) {
+      return absl::DataLossError("another number of snapshots");
+    }
+    for (const auto& [name, bytes] : snapshots_) {
+      ASSIGN_OR_RETURN(const auto disk, SnapshotDisk::Open(image.core(), name));
+      Bytes read(disk->size_bytes());
+      RETURN_IF_ERROR(disk->Read(0, read));
+      if (read != bytes) return Differs(disk->name());
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::map<std::string, Bytes>::iterator Any() {
+    auto any = snapshots_.begin();
+    std::advance(any, disk_.random()() % snapshots_.size());
+    return any;
+  }
+
+  DiskModel disk_;
+  std::map<std::string, Bytes> snapshots_;
+  int created_ = 0;
+  std::string last_;
+};
+
+class SnapshotsTest : public testing::TestWithParam<EngineVariant> {
+ protected:
+  void SetUp() override {
+    create_ = GetParam().create;
+    const uint64_t cluster = uint64_t{1} << create_.cluster_bits;
+    create_.virtual_size = std::min<uint64_t>(100 * cluster, 512 << 10) + 512;
+    MemoryFile file;
+    ASSERT_EQ(CreateImage(file, nullptr, create_), absl::OkStatus());
+    created_ = Bytes(file.bytes().begin(), file.bytes().end());
+  }
+
+  absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
+                                              bool writable = true) {
+    ImageOptions options;
+    options.writable = writable;
+    options.l2_cache_bytes = 0;
+    options.refcount_cache_bytes = 0;
+    options.pass_discard_other = true;
+    options.overlap_check = kOverlapAll;
+    MemoryFile none;
+    return GetParam().Open(file, none, std::move(options));
+  }
+
+  CreateOptions create_;
+  Bytes created_;
+};
+
+TEST_P(SnapshotsTest, ReadAsWhatTheyWereTakenOf) {
+  MemoryFile file(created_);
+  SnapshotModel model(create_.virtual_size, 5);
+  for (int stretch = 0; stretch < 6; ++stretch) {
+    auto image = Open(file);
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    ASSERT_EQ(model.Compare(**image), absl::OkStatus());
+    for (int step = 0; step < 40; ++step) {
+      const absl::Status status = model.Step(**image);
+      // With few bits a cluster cannot be counted often.
+      if (create_.refcount_bits <= 2 && absl::IsOutOfRange(status)) continue;
+      ASSERT_EQ(status, absl::OkStatus())
+          << "stretch " << stretch << ", step " << step << ": " << model.last();
+    }
+    ASSERT_EQ(model.Compare(**image), absl::OkStatus());
+    ASSERT_EQ((*image)->Close(), absl::OkStatus());
+    ASSERT_EQ(FindingsOf(Check(file)), "") << "stretch " << stretch;
+  }
+}
+
+// Flushed before each request about snapshots, the disk and all snapshots are
+// afterwards what they were before it or what they are after it.
+TEST_P(SnapshotsTest, SurviveACrashAtAnyPoint) {
+  // Compressed clusters side by side are counted often enough already.
+  if (create_.refcount_bits <= 2) return;
+  SimulatedDisk disk(created_);
+  disk.KeepSectorsWhole();
+  SnapshotModel model(create_.virtual_size, 6);
+  struct State {
+    size_t operations;
+    Bytes disk;
+    std::map<std::string, Bytes> snapshots;
+  };
+  std::vector<State> states;
+  {
+    auto image = Open(disk.image());
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    const auto note = [&] {
+      ASSERT_EQ((*image)->Flush(), absl::OkStatus());
+      states.push_back(
+          {disk.operations(), model.disk().bytes(), model.snapshots()});
+    };
+    const auto write = [&] {
+      for (int i = 0; i < 6; ++i) {
+        ASSERT_EQ(model.disk().Step(**image), absl::OkStatus());
+      }
+      note();
+    };
+    write();
+    ASSERT_EQ(model.Create(**image), absl::OkStatus());
+    write();
+    note();
+    ASSERT_EQ(model.Create(**image), absl::OkStatus());
+    write();
+    note();
+    ASSERT_EQ(model.Apply(**image), absl::OkStatus());
+    note();
+    ASSERT_EQ(model.Delete(**image), absl::OkStatus());
+    note();
+    write();
+    ASSERT_EQ(model.Delete(**image), absl::OkStatus());
+    note();
+    ASSERT_EQ((*image)->Close(), absl::OkStatus());
+  }
+  std::mt19937_64 random(11);
+  for (size_t operations = states.front().operations;
+       operations <= disk.operations(); ++operations) {
+    for (const Survival survival : {Survival::kNothing, Survival::kEverything,
+                                    Survival::kRandom, Survival::kRandom}) {
+      const auto crashed = disk.AfterCrash(operations, survival, random);
+      MemoryFile file(crashed->image_contents());
+      const CheckReport report = Check(file);
+      const std::string where =
+          absl::StrCat("after ", operations, " of ", disk.operations(),
+                       " operations, survival ", static_cast<int>(survival));
+      if (!report.Found(checker::Problem::kDirtyBit)) {
+        ASSERT_EQ(TrueCorruptions(report), 0u) << where << FindingsOf(report);
+      }
+      for (const repair::Mode mode :
+           {repair::Mode::kLeaks, repair::Mode::kAll}) {
+        if (mode == repair::Mode::kLeaks &&
+            report.Found(checker::Problem::kDirtyBit)) {
+          continue;
+        }
+        auto view = OverlayFile::Create(file);
+        ASSERT_TRUE(view.ok());
+        repair::RepairOptions options;
+        options.check.jobs = 1;
+        options.mode = mode;
+        options.free_suspects = true;
+        const auto planned = repair::PlanRepair(file, "image", **view, options);
+        ASSERT_EQ(planned.status(), absl::OkStatus());
+        ASSERT_EQ(FindingsOf(planned->after), "") << where;
+      }
+      auto image = Open(file, /*writable=*/false);
+      ASSERT_EQ(image.status(), absl::OkStatus());
+      std::map<std::string, Bytes> snapshots;
+      for (const SnapshotEntry& entry : ListSnapshots((*image)->core())) {
+        const auto snapshot = SnapshotDisk::Open((*image)->core(), entry.id);
+        ASSERT_EQ(snapshot.status(), absl::OkStatus()) << where;
+        Bytes& read = snapshots[entry.name];
+        read.resize((*snapshot)->size_bytes());
+        ASSERT_EQ((*snapshot)->Read(0, read), absl::OkStatus()) << where;
+      }
+      const auto after = std::find_if(
+          states.begin(), states.end(),
+          [&](const State& state) { return state.operations > operations; });
+      const State& before = *std::prev(after);
+      ASSERT_TRUE(snapshots == before.snapshots ||
+                  (after != states.end() && snapshots == after->snapshots))
+          << where;
+    }
+  }
+}
+
+std::vector<EngineVariant> Variants() {
+  std::vector<EngineVariant> some;
+  for (const EngineVariant& variant : EngineVariants()) {
+    if (!variant.create.data_file.empty()) continue;
+    if (variant.create.cluster_bits > 16) continue;
+    some.push_back(variant);
+  }
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, SnapshotsTest, testing::ValuesIn(Variants()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace qcow2
