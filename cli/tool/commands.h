@@ -15,6 +15,9 @@ void AddDumpCommand(CLI::App& app, Action& chosen);
 void AddIoCommands(CLI::App& app, Action& chosen);
 // convert, compare, resize
 void AddDiskCommands(CLI::App& app, Action& chosen);
+// commit, rebase
+void AddChainCommands(CLI::App& app, Action& chosen);
+void AddAmendCommand(CLI::App& app, Action& chosen);
 // fdisk list, fdisk create
 void AddFdiskCommands(CLI::App& app, Action& chosen);
 void AddBenchCommand(CLI::App& app, Action& chosen);
