@@ -236,7 +236,7 @@ std::string LabelOf(const GuestDisk& disk) {
 
 void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
                  std::vector<WrongRange>& wrong) {
-  static const GuestUnit kNone;
+  static const GuestUnit none;
   const bool alike =
       actual != nullptr && actual->unit_bytes == expected.unit_bytes;
   std::set<uint64_t> indexes;
@@ -260,9 +260,9 @@ void CompareDisk(const GuestDisk& expected, const GuestDisk* actual,
       continue;
     }
     const auto at = expected.units.find(index);
-    const GuestUnit* want = at == expected.units.end() ? &kNone : &at->second;
+    const GuestUnit* want = at == expected.units.end() ? &none : &at->second;
     if (want->state == State::kUnreadable) continue;
-    const GuestUnit* is = &kNone;
+    const GuestUnit* is = &none;
     if (alike) {
       const auto now = actual->units.find(index);
       if (now != actual->units.end()) is = &now->second;
