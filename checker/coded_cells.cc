@@ -88,7 +88,7 @@ struct StoredCounts {
 
 StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
   StoredCounts stored;
-  for (uint32_t i = 0; i < clusters; ++i) {
+  for (uint64_t i = 0; i < clusters; ++i) {
     const uint64_t count = LoadBe16(counts + i * 2);
     stored.ones |= uint64_t{count == 1} << (i * 4);
     stored.others |= uint64_t{count > 1} << (i * 4);
@@ -105,7 +105,7 @@ StoredCounts CountsAt(const std::byte* counts) {
                                uint64_t{1} << 24 | uint64_t{1} << 12;
   StoredCounts stored;
   uint64_t others = 0;
-  for (uint32_t i = 0; i < kCodesPerWord; i += 4) {
+  for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
     // The first byte in the low bits: the bit of a one is bit 8 of its count.
     const uint64_t four = __builtin_bswap64(LoadBe64(counts + i * 2));
     others |= four & ~(kOnes << 8);
