@@ -218,7 +218,7 @@ const GuestDisk* Partner(const GuestDisk& wanted,
   const GuestDisk* found = take([&](const GuestDisk& disk) {
     return disk.id == wanted.id && disk.name == wanted.name;
   });
-  if (found != nullptr || wanted.id.empty()) return found;
+  if (found != nullptr) return found;
   // Its ID or its name may be what was damaged.
   found = take([&](const GuestDisk& disk) {
     return disk.l1_offset_bytes == wanted.l1_offset_bytes;

@@ -245,28 +245,6 @@ Patient RandomRepairTest::MakePatient(uint64_t seed) {
   return patient;
 }
 
-// The disks of the damaged image that are the original's, too: behind a damaged
-// length in the snapshot table anything is taken for an entry.
-std::vector<GuestDisk> DisksBefore(const Patient& patient) {
-  const std::vector<GuestDisk> originals =
-      ReadGuestDisks(patient.original, patient.data_file);
-  std::vector<GuestDisk> disks =
-      ReadGuestDisks(patient.image, patient.data_file);
-  if (disks.empty()) return disks;
-  disks.erase(std::remove_if(disks.begin() + 1, disks.end(),
-                             [&](const GuestDisk& disk) {
-                               return std::none_of(
-                                   originals.begin(), originals.end(),
-                                   [&](const GuestDisk& original) {
-                                     return original.name == disk.name ||
-                                            original.l1_offset_bytes ==
-                                                disk.l1_offset_bytes;
-                                   });
-                             }),
-              disks.end());
-  return disks;
-}
-
 void RandomRepairTest::ExpectHarmless(const Patient& patient,
                                       const OurOutcome& ours) {
   if (!ours.error.empty()) {
@@ -278,7 +256,7 @@ void RandomRepairTest::ExpectHarmless(const Patient& patient,
   const Outcome before = LeaveAlone(patient);
   if (!before.report.qemu.refused && !ours.report.qemu.refused) {
     for (const WrongRange& range :
-         CompareDisks(DisksBefore(patient),
+         CompareDisks(ReadGuestDisks(patient.image, patient.data_file),
                       ReadGuestDisks(ours.image, patient.data_file))) {
       EXPECT_TRUE(IsNamed(ours.plan, range))
           << context_ << ": " << Describe(range);
