@@ -9,6 +9,7 @@ void AddAllCommands(CLI::App& app, Action& chosen) {
   AddDumpCommand(app, chosen);
   AddIoCommands(app, chosen);
   AddDiskCommands(app, chosen);
+  AddSnapshotCommands(app, chosen);
   AddChainCommands(app, chosen);
   AddAmendCommand(app, chosen);
   AddFdiskCommands(app, chosen);

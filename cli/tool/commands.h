@@ -15,6 +15,8 @@ void AddDumpCommand(CLI::App& app, Action& chosen);
 void AddIoCommands(CLI::App& app, Action& chosen);
 // convert, compare, resize
 void AddDiskCommands(CLI::App& app, Action& chosen);
+// snapshot create, apply, delete, list
+void AddSnapshotCommands(CLI::App& app, Action& chosen);
 // commit, rebase
 void AddChainCommands(CLI::App& app, Action& chosen);
 void AddAmendCommand(CLI::App& app, Action& chosen);

@@ -212,23 +212,6 @@ std::string DateText(uint64_t seconds) {
   return text;
 }
 
-std::string SnapshotsText(const Json& snapshots) {
-  std::string text =
-      "Snapshots:\n"
-      "  ID         NAME                     VM STATE  DATE\n";
-  for (const Json& snapshot : snapshots) {
-    char line[256];
-    std::snprintf(
-        line, sizeof line, "  %-9s  %-18s  %13s  %s\n",
-        checker::Printable(snapshot.at("id").get<std::string>()).c_str(),
-        checker::Printable(snapshot.at("name").get<std::string>()).c_str(),
-        cli::HumanBytes(snapshot.at("vm-state-size").get<uint64_t>()).c_str(),
-        DateText(snapshot.at("date-sec").get<uint64_t>()).c_str());
-    text += line;
-  }
-  return text;
-}
-
 std::string Scalar(const Json& value) {
   return value.is_string() ? checker::Printable(value.get<std::string>())
                            : value.dump();
@@ -258,6 +241,23 @@ absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format) {
   }
   return format == DiskFormat::kQcow2 ? Qcow2Info(path, *file)
                                       : RawInfo(path, *file);
+}
+
+std::string SnapshotsText(const Json& snapshots) {
+  std::string text =
+      "Snapshots:\n"
+      "  ID         NAME                     VM STATE  DATE\n";
+  for (const Json& snapshot : snapshots) {
+    char line[256];
+    std::snprintf(
+        line, sizeof line, "  %-9s  %-18s  %13s  %s\n",
+        checker::Printable(snapshot.at("id").get<std::string>()).c_str(),
+        checker::Printable(snapshot.at("name").get<std::string>()).c_str(),
+        cli::HumanBytes(snapshot.at("vm-state-size").get<uint64_t>()).c_str(),
+        DateText(snapshot.at("date-sec").get<uint64_t>()).c_str());
+    text += line;
+  }
+  return text;
 }
 
 std::string InfoText(const Json& info) {

@@ -19,6 +19,8 @@ absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format);
 
 // The same for people.
 std::string InfoText(const Json& info);
+// The part of it about the list of snapshots.
+std::string SnapshotsText(const Json& snapshots);
 
 }  // namespace qcow2::tool
 

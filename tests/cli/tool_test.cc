@@ -205,6 +205,37 @@ TEST_F(ToolTest, DisksAreConvertedComparedAndResized) {
   ExpectClean(path);
 }
 
+TEST_F(ToolTest, SnapshotsAreTakenAppliedAndDeleted) {
+  const std::string path = Image();
+  const auto list = [&] {
+    return Json::parse(
+        Tool({"snapshot", "list", "--output=json", path}).standard_output);
+  };
+  EXPECT_EQ(list().size(), 0);
+  ASSERT_RUNS(Tool({"snapshot", "create", path, "before"}));
+  ASSERT_RUNS(Tool({"snapshot", "create", "--id=seven", path, "same"}));
+  ASSERT_EQ(list().size(), 2);
+  EXPECT_EQ(list().at(0).at("id"), "1");
+  EXPECT_EQ(list().at(1).at("id"), "seven");
+  EXPECT_EQ(Tool({"snapshot", "create", path, "before"}).exit_code, 1);
+  ASSERT_RUNS(
+      Tool({"write", "--offset=100000", "--length=6", "--pattern=0x42", path}));
+  if (HaveQemu()) {
+    ASSERT_RUNS(
+        QemuImg({"convert", "-l", "before", "-O", "raw", path, Path("raw")}));
+    EXPECT_EQ(ReadFile(Path("raw")).substr(100000, 6), "a line");
+  }
+  ASSERT_RUNS(Tool({"snapshot", "apply", path, "before"}));
+  EXPECT_EQ(
+      Tool({"read", "--offset=100000", "--length=6", path}).standard_output,
+      "a line");
+  ASSERT_RUNS(Tool({"snapshot", "delete", path, "1"}));
+  ASSERT_RUNS(Tool({"snapshot", "delete", path, "same"}));
+  EXPECT_EQ(list().size(), 0);
+  EXPECT_EQ(Tool({"snapshot", "delete", path, "same"}).exit_code, 1);
+  ExpectClean(path);
+}
+
 TEST_F(ToolTest, AnOverlayIsRebasedAndCommitted) {
   const std::string base = Image();
   const std::string other = Path("other.qcow2");
