@@ -14,14 +14,15 @@ packages_to_run=(
 # shellcheck disable=SC2034  # Used by tools/test.sh.
 packages_to_test=(
   "${packages_to_run[@]}"
-  clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev mandoc
-  python3 python3-jsonschema qemu-utils
+  clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev
+  libnbd-bin mandoc nbdkit nbdkit-plugin-dev python3 python3-jsonschema
+  qemu-utils
 )
 # To look over the sources: the headers of the libraries and the tools.
 # shellcheck disable=SC2034  # Used by tools/lint.sh.
 packages_to_lint=(
   g++ libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgtest-dev
-  libssl-dev libzstd-dev nlohmann-json3-dev zlib1g-dev
+  libssl-dev libzstd-dev nbdkit-plugin-dev nlohmann-json3-dev zlib1g-dev
   clang-format-14 clang-tidy-14 shellcheck
 )
 

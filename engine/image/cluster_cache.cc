@@ -9,11 +9,12 @@
 namespace qcow2 {
 
 ClusterCache::ClusterCache(File& file, std::string what, uint64_t cluster_size,
-                           size_t capacity)
+                           size_t capacity, std::byte past_end)
     : file_(file),
       what_(std::move(what)),
       cluster_size_(cluster_size),
-      capacity_(capacity) {}
+      capacity_(capacity),
+      past_end_(past_end) {}
 
 absl::StatusOr<CachedTable*> ClusterCache::Get(HostOffset offset) {
   if (recent_ == nullptr || recent_->offset != offset) {
@@ -32,7 +33,7 @@ absl::StatusOr<CachedTable*> ClusterCache::Get(HostOffset offset) {
             " lies past the end of the file"));
       }
       std::fill(table->bytes.begin() + static_cast<ptrdiff_t>(got),
-                table->bytes.end(), std::byte{0});
+                table->bytes.end(), past_end_);
       recent_ = table.get();
       tables_.emplace(offset.value(), std::move(table));
     }

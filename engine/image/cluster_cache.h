@@ -33,8 +33,9 @@ class ClusterCache {
  public:
   // `what` names a table in messages ("L2 table"). Holds up to `capacity`
   // tables, and more while they are in use or dirty. `file` must outlive it.
+  // Where it ends inside a table, the rest of it is taken to be `past_end`.
   ClusterCache(File& file, std::string what, uint64_t cluster_size,
-               size_t capacity);
+               size_t capacity, std::byte past_end = std::byte{0});
 
   // The table at `offset`, good until Trim, Forget or DropAll. DataLoss if it
   // lies past the end of the file.
@@ -63,6 +64,7 @@ class ClusterCache {
   const std::string what_;
   const uint64_t cluster_size_;
   size_t capacity_;
+  const std::byte past_end_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<CachedTable>> tables_;
   CachedTable* recent_ = nullptr;
   size_t dirty_count_ = 0;

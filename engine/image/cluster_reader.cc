@@ -30,14 +30,32 @@ void ClusterReader::ForgetDecompressed() {
   }
 }
 
+absl::Status ClusterReader::ReadFile(uint64_t host_offset,
+                                     std::span<std::byte> buffer) const {
+  const File& file =
+      setup_.data_file != nullptr ? *setup_.data_file : *setup_.file;
+  if (!setup_.whole_clusters) return ReadZeroFilled(file, host_offset, buffer);
+  ASSIGN_OR_RETURN(const size_t got, file.Pread(host_offset, buffer));
+  const uint64_t end = host_offset + buffer.size();
+  const uint64_t last_cluster = end - 1 - geometry_.OffsetInCluster(end - 1);
+  if (got < buffer.size()) {
+    // The last cluster of a file may be cut short.
+    ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+    if (last_cluster >= size) {
+      return absl::DataLossError(absl::StrCat(
+          file.name(), ": the data cluster at 0x", absl::Hex(last_cluster),
+          " lies past the end of the file"));
+    }
+  }
+  std::fill(buffer.begin() + static_cast<ptrdiff_t>(got), buffer.end(),
+            std::byte{0});
+  return absl::OkStatus();
+}
+
 absl::Status ClusterReader::ReadStored(uint64_t host_offset,
                                        uint64_t guest_offset,
                                        std::span<std::byte> buffer) const {
-  const File& file =
-      setup_.data_file != nullptr ? *setup_.data_file : *setup_.file;
-  if (setup_.cipher == nullptr) {
-    return ReadZeroFilled(file, host_offset, buffer);
-  }
+  if (setup_.cipher == nullptr) return ReadFile(host_offset, buffer);
   const uint64_t skip = host_offset % kCipherSectorSize;
   if (skip == 0 && buffer.size() % kCipherSectorSize == 0) {
     return ReadSectors(host_offset, guest_offset, buffer);
@@ -56,9 +74,7 @@ absl::Status ClusterReader::ReadStored(uint64_t host_offset,
 absl::Status ClusterReader::ReadSectors(uint64_t host_offset,
                                         uint64_t guest_offset,
                                         std::span<std::byte> buffer) const {
-  const File& file =
-      setup_.data_file != nullptr ? *setup_.data_file : *setup_.file;
-  RETURN_IF_ERROR(ReadZeroFilled(file, host_offset, buffer));
+  RETURN_IF_ERROR(ReadFile(host_offset, buffer));
   const uint64_t first =
       setup_.cipher_by_host_offset ? host_offset : guest_offset;
   return setup_.cipher->Decrypt(first / kCipherSectorSize, buffer);

@@ -30,6 +30,8 @@ struct ClusterReaderSetup {
   const SectorCipher* cipher = nullptr;  // may be null
   bool cipher_by_host_offset = false;    // LUKS; else by guest offset
   CompressionType compression = CompressionType::kDeflate;
+  // Clusters that begin past the end of their file are DataLoss, not zeros.
+  bool whole_clusters = false;
 };
 
 // Several threads may use it at once.
@@ -60,6 +62,9 @@ class ClusterReader {
   };
   static constexpr size_t kSlots = 8;
 
+  // What the file has there, zeros past its end.
+  absl::Status ReadFile(uint64_t host_offset,
+                        std::span<std::byte> buffer) const;
   absl::Status ReadStored(uint64_t host_offset, uint64_t guest_offset,
                           std::span<std::byte> buffer) const;
   absl::Status ReadSectors(uint64_t host_offset, uint64_t guest_offset,

@@ -19,6 +19,10 @@ std::unique_ptr<File> ForThreads(std::unique_ptr<File> file) {
 
 absl::Status CheckParts(const File& file, const Header& header,
                         const ImageOptions& options) {
+  if (options.salvage && options.writable) {
+    return absl::InvalidArgumentError(
+        "a damaged image can be read, not written");
+  }
   if (header.crypt_method != kCryptNone && options.cipher == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(
         file.name(), ": the image is encrypted and needs its passphrase"));
@@ -50,6 +54,7 @@ MetadataOptions MetadataOptionsFor(const ImageOptions& options,
   metadata.pass_discard_snapshot = options.pass_discard_snapshot;
   metadata.pass_discard_other = options.pass_discard_other;
   metadata.overlap_check = options.overlap_check;
+  metadata.salvage = options.salvage;
   return metadata;
 }
 
@@ -75,6 +80,7 @@ absl::StatusOr<std::unique_ptr<Image>> Image::Open(std::unique_ptr<File> file,
   core.size_bytes = header.size;
   core.cache_clean_interval = options.cache_clean_interval;
   ClusterReaderSetup setup;
+  setup.whole_clusters = options.salvage;
   setup.file = core.file.get();
   setup.data_file = core.data_file.get();
   setup.cipher = core.cipher.get();

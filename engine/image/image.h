@@ -50,6 +50,10 @@ struct ImageTuning {
   uint64_t refcount_cache_bytes = uint64_t{4} << 20;
   // "cache-clean-interval": tables unused for that long are dropped; 0: never.
   std::chrono::seconds cache_clean_interval{600};
+  // Read what is intact of a damaged image: its snapshot table is not needed,
+  // and what the file ends before is DataLoss instead of zeros. Only without
+  // writing.
+  bool salvage = false;
 };
 
 // How one image is opened.

@@ -15,6 +15,10 @@ namespace {
 constexpr uint64_t kL1EntriesPerSector = 512 / kL1EntrySize;
 // Bytes of the snapshot table that are read at a time.
 constexpr uint64_t kSnapshotPieceBytes = uint64_t{1} << 20;
+// In place of L1 entries that are not there: no file has a table so far out.
+constexpr uint64_t kMissingL1Entry = kMaxHostOffset - 512;
+// In place of the rest of an L2 table that is not there: its entries are none.
+constexpr std::byte kMissingL2Byte{0xff};
 
 absl::Status RefuseWriting(const Header& header, const File& file) {
   if (header.has_incompatible(kIncompatibleCorrupt)) {
@@ -41,7 +45,8 @@ Metadata::Metadata(File& file, HeaderArea area, const Geometry& geometry,
       options_(options),
       header_(file, std::move(area)),
       guard_(options.overlap_check),
-      l2_(file, "L2 table", geometry.cluster_size(), options.l2_cache_tables) {}
+      l2_(file, "L2 table", geometry.cluster_size(), options.l2_cache_tables,
+          options.salvage ? kMissingL2Byte : std::byte{0}) {}
 
 absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Load(
     File& file, HeaderArea area, const MetadataOptions& options) {
@@ -52,7 +57,11 @@ absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Load(
   std::unique_ptr<Metadata> metadata(
       new Metadata(file, std::move(area), geometry, options));
   RETURN_IF_ERROR(metadata->LoadL1());
-  RETURN_IF_ERROR(metadata->LoadSnapshots());
+  const absl::Status snapshots = metadata->LoadSnapshots();
+  if (!snapshots.ok()) {
+    if (!options.salvage) return snapshots;
+    metadata->snapshots_.clear();
+  }
   if (!options.writable) return metadata;
   ASSIGN_OR_RETURN(metadata->refcounts_,
                    Refcounts::Load(file, metadata->header_, geometry,
@@ -67,10 +76,15 @@ absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Load(
 absl::Status Metadata::LoadL1() {
   const uint64_t offset = header().l1_table_offset.value();
   std::vector<std::byte> bytes(uint64_t{header().l1_size} * kL1EntrySize);
-  RETURN_IF_ERROR(ReadZeroFilled(file_, offset, bytes));
+  ASSIGN_OR_RETURN(const size_t got, file_.Pread(offset, bytes));
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(got), bytes.end(),
+            std::byte{0});
   l1_.resize(header().l1_size);
   for (uint64_t i = 0; i < l1_.size(); ++i) {
-    l1_[i] = LoadBe64(bytes.data() + i * kL1EntrySize);
+    const bool missing = (i + 1) * kL1EntrySize > got;
+    l1_[i] = missing && options_.salvage
+                 ? kMissingL1Entry
+                 : LoadBe64(bytes.data() + i * kL1EntrySize);
   }
   return absl::OkStatus();
 }

@@ -61,6 +61,9 @@ struct MetadataOptions {
   bool pass_discard_other = false;
   // Classes of the write guard.
   uint32_t overlap_check = kOverlapCached;
+  // The snapshot table may be damaged, and tables that the file ends inside
+  // lead to errors from there on.
+  bool salvage = false;
 };
 
 class Metadata {
