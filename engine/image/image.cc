@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/image/bitmap_marks.h"
 #include "engine/image/serialized_file.h"
 #include "engine/status_macros.h"
 
@@ -96,6 +97,16 @@ absl::StatusOr<std::unique_ptr<Image>> Image::Open(std::unique_ptr<File> file,
       Metadata::Load(*core.file, std::move(area),
                      MetadataOptionsFor(options, header, geometry)));
   core.metadata->set_data_file(core.data_file.get());
+  if (core.writable && HasConsistentBitmaps(*core.metadata)) {
+    core.on_change = [&core, marked = false](uint64_t offset,
+                                             uint64_t) mutable {
+      // VM state is no part of the disk.
+      if (marked || offset >= core.size_bytes.load()) return absl::OkStatus();
+      const absl::Status status = MarkBitmapsInUse(*core.metadata);
+      marked = status.ok();
+      return status;
+    };
+  }
   return image;
 }
 

@@ -45,9 +45,9 @@ struct ImageCore {
   bool writable = false;
   // Guest bytes, as the header has it.
   std::atomic<uint64_t> size_bytes = 0;
-  // Told of every range of the guest that changed, under `mutex`: dirty bitmaps
-  // listen here. May be empty.
-  std::function<void(uint64_t offset, uint64_t length)> on_change;
+  // Told of every range of the guest that is about to change, under `mutex`:
+  // dirty bitmaps listen here. An error keeps it as it is. May be empty.
+  std::function<absl::Status(uint64_t offset, uint64_t length)> on_change;
 
   RangeLock ranges;
   Mutex mutex;

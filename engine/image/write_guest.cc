@@ -408,12 +408,14 @@ absl::Status WriteRequest::Run() {
     {
       MutexLock held(&core_.mutex);
       RETURN_IF_ERROR(core_.metadata->BeginChange());
+      if (core_.on_change) {
+        RETURN_IF_ERROR(core_.on_change(offset_, data_.size()));
+      }
       ASSIGN_OR_RETURN(plan, MakePlan());
       if (plan.in_place && !data_file_) {
         RETURN_IF_ERROR(
             core_.metadata->GuardWrite({plan.host_offset, plan.length_bytes}));
       }
-      if (core_.on_change) core_.on_change(offset_, plan.length_bytes);
     }
     RETURN_IF_ERROR(plan.in_place ? WriteInPlace(plan) : WriteNew(plan));
     offset_ += plan.length_bytes;
