@@ -59,7 +59,7 @@ struct ImageCore {
   std::chrono::steady_clock::time_point last_clean ABSL_GUARDED_BY(mutex);
 
   // The file guest data is in.
-  File& data() { return data_file != nullptr ? *data_file : *file; }
+  File& data() const { return data_file != nullptr ? *data_file : *file; }
 };
 
 // Fills `buffer` with the guest's bytes from `offset` on as the table `l1` has

@@ -33,6 +33,7 @@ class SnapshotDisk : public GuestDisk {
   // The disk's size when the snapshot was taken.
   uint64_t size_bytes() const override { return size_bytes_; }
   bool writable() const override { return false; }
+  GuestDisk* backing() const override { return core_.backing.get(); }
   // FailedPrecondition once the snapshot was deleted.
   absl::Status Read(uint64_t offset, std::span<std::byte> buffer) override;
   absl::StatusOr<GuestExtent> ExtentAt(uint64_t offset,

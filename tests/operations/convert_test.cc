@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/image/image_chain.h"
+#include "engine/image/snapshot_disk.h"
 #include "engine/operations/compare.h"
 #include "engine/status_macros.h"
 #include "gtest/gtest.h"
@@ -139,6 +140,21 @@ TEST_F(ConvertTest, AChainBecomesOneImageOrStaysOverItsBase) {
   ASSERT_EQ(Convert("top", DiskFormat::kQcow2, "packed", compressed),
             absl::OkStatus());
   EXPECT_EQ(scene_.Differences("top", "qcow2", "packed", "qcow2"), "");
+}
+
+TEST_F(ConvertTest, ASnapshotTakesAlongWhatIsBelowIt) {
+  ASSERT_EQ(scene_.QemuImg("create -q -f qcow2 -b disk.raw -F raw top"), "");
+  ASSERT_EQ(scene_.QemuIo("-c 'write -P 7 1000000 300000' top"), "");
+  ASSERT_EQ(scene_.QemuImg("snapshot -c first top"), "");
+  ASSERT_EQ(scene_.QemuImg("convert -f qcow2 -O raw top first.raw"), "");
+  ASSERT_EQ(scene_.QemuIo("-c 'write -P 8 1M 1M' top"), "");
+  const auto top = OpenImage(scene_.Path("top"), {});
+  ASSERT_TRUE(top.ok()) << top.status();
+  const auto first = SnapshotDisk::Open((*top)->core(), "first");
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_EQ(ConvertDisk(**first, scene_.Path("ours"), {}), absl::OkStatus());
+  EXPECT_EQ(scene_.Complaints("ours"), "");
+  EXPECT_EQ(scene_.Differences("first.raw", "raw", "ours", "qcow2"), "");
 }
 
 TEST_F(ConvertTest, WhatWasThereBeforeDoesNotShowThrough) {
