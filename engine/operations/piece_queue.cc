@@ -7,7 +7,16 @@
 
 namespace qcow2 {
 
-absl::StatusOr<GuestExtent> PieceQueue::ExtentAt(uint64_t offset) const {
+absl::StatusOr<GuestExtent> PieceQueue::ExtentAt(uint64_t offset) {
+  if (offset < known_begin_ || offset >= known_end_) {
+    ASSIGN_OR_RETURN(known_, AskForExtent(offset));
+    known_begin_ = offset;
+    known_end_ = offset + known_.length_bytes;
+  }
+  return GuestExtent{known_.kind, known_end_ - offset};
+}
+
+absl::StatusOr<GuestExtent> PieceQueue::AskForExtent(uint64_t offset) const {
   const uint64_t most = disk_.size_bytes() - offset;
   if (options_.first_layer_only) return disk_.ExtentAt(offset, most);
   ASSIGN_OR_RETURN(GuestExtent extent, WholeExtentAt(disk_, offset, most));
@@ -17,7 +26,7 @@ absl::StatusOr<GuestExtent> PieceQueue::ExtentAt(uint64_t offset) const {
   return extent;
 }
 
-absl::Status PieceQueue::Extend(Piece& piece) const {
+absl::Status PieceQueue::Extend(Piece& piece) {
   const uint64_t size = disk_.size_bytes();
   const uint64_t begin = piece.offset - piece.offset % options_.alignment_bytes;
   const uint64_t most = std::min(size - begin, options_.piece_bytes);

@@ -61,9 +61,11 @@ class PieceQueue {
 
  private:
   absl::StatusOr<Piece> Find() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<GuestExtent> ExtentAt(uint64_t offset) const;
+  absl::StatusOr<GuestExtent> ExtentAt(uint64_t offset)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<GuestExtent> AskForExtent(uint64_t offset) const;
   // Makes data up to where it ends, or the piece is long enough.
-  absl::Status Extend(Piece& piece) const;
+  absl::Status Extend(Piece& piece) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   GuestDisk& disk_;
   const PieceQueueOptions options_;
@@ -73,6 +75,11 @@ class PieceQueue {
   CondVar changed_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   uint64_t position_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The extent asked for last. To find where one ends can take a file system
+  // as long as the extent is: nobody asks again for each of its pieces.
+  GuestExtent known_ ABSL_GUARDED_BY(mutex_);
+  uint64_t known_begin_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t known_end_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   // Pieces that are done. Those before a turn are all of them only where
   // everybody waits for his turn.
