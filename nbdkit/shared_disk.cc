@@ -40,7 +40,7 @@ absl::Status SharedDisk::Disconnect() {
   const MutexLock held(&mutex_);
   if (--connections_ > 0) return absl::OkStatus();
   opened_.snapshot.reset();
-  const absl::Status status = opened_.image->Close();
+  absl::Status status = opened_.image->Close();
   opened_.image.reset();
   return status;
 }

@@ -282,7 +282,7 @@ TEST_F(PluginTest, ServesWhatIsLeftOfACutImage) {
                 std::to_string(table / kClusterBytes) +
                 " seek=" + std::to_string(half / kClusterBytes) + " count=1"),
             "");
-  std::filesystem::resize_file(scene_.Path("image"), half + 16 * 8);
+  std::filesystem::resize_file(scene_.Path("image"), half + uint64_t{16} * 8);
   EXPECT_EQ(
       Serve(parameters, "qemu-io -r -f raw -c \"read -P 0xa5 0 1M\" \"$uri\""),
       "");
