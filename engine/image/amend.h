@@ -50,8 +50,9 @@ absl::Status SetBackingFile(Image& image, const std::string& name,
 // not: its tables in memory are those of the old width.
 //
 // InvalidArgument for another width, FailedPrecondition for an image of version
-// 2 or one that was opened with lazy refcounts, OutOfRange, naming cluster and count, if a count does not fit,
-// ResourceExhausted if the refcount table would be too long.
+// 2 or one that was opened with lazy refcounts, OutOfRange, naming cluster and
+// count, if a count does not fit, ResourceExhausted if the refcount table would
+// be too long.
 absl::Status ChangeRefcountWidth(Image& image, uint32_t bits);
 
 }  // namespace qcow2

@@ -50,10 +50,9 @@ absl::Status RawDisk::Read(uint64_t offset, std::span<std::byte> buffer) {
   RETURN_IF_ERROR(CheckRange("read", offset, buffer.size()));
   ASSIGN_OR_RETURN(const size_t count, file_->Pread(offset, buffer));
   if (count == buffer.size()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("'", name(), "' ends at offset ",
-                                          offset + count, ", it had ",
-                                          size_bytes(),
-                                          " bytes when it was opened"));
+  return absl::DataLossError(
+      absl::StrCat("'", name(), "' ends at offset ", offset + count,
+                   ", it had ", size_bytes(), " bytes when it was opened"));
 }
 
 absl::StatusOr<GuestExtent> RawDisk::ExtentAt(uint64_t offset,

@@ -54,8 +54,8 @@ class SimulatedDisk {
   Contents image_contents() const { return inodes_[kImage]; }
   Names files() const;
 
-  // From now on a crash tears writes between sectors of 512 bytes only, as disks
-  // promise, and not anywhere.
+  // From now on a crash tears writes between sectors of 512 bytes only, as
+  // disks promise, and not anywhere.
   void KeepSectorsWhole() { whole_sectors_ = true; }
 
   // Calls of any kind since FailCalls, or since the beginning.
