@@ -7,13 +7,15 @@ namespace {
 
 struct KnownFeature {
   FeatureKind kind;
-  uint32_t bit;
+  uint8_t bit;
   std::string_view name;
+  // What writers of the format put into an image's own table.
+  std::string_view name_in_images = name;
 };
 
 constexpr KnownFeature kKnownFeatures[] = {
-    {FeatureKind::kIncompatible, 0, "dirty"},
-    {FeatureKind::kIncompatible, 1, "corrupt"},
+    {FeatureKind::kIncompatible, 0, "dirty", "dirty bit"},
+    {FeatureKind::kIncompatible, 1, "corrupt", "corrupt bit"},
     {FeatureKind::kIncompatible, 2, "external data file"},
     {FeatureKind::kIncompatible, 3, "compression type"},
     {FeatureKind::kIncompatible, 4, "extended L2 entries"},
@@ -58,6 +60,20 @@ std::vector<FeatureName> DecodeFeatureNames(std::span<const std::byte> data) {
     data = data.subspan(kFeatureNameRowSize);
   }
   return rows;
+}
+
+std::vector<std::byte> KnownFeatureNames() {
+  std::vector<std::byte> table;
+  for (const KnownFeature& feature : kKnownFeatures) {
+    FeatureName row;
+    row.kind = static_cast<uint8_t>(feature.kind);
+    row.bit = feature.bit;
+    std::copy(feature.name_in_images.begin(), feature.name_in_images.end(),
+              row.padded_name.begin());
+    const auto bytes = row.Encode();
+    table.insert(table.end(), bytes.begin(), bytes.end());
+  }
+  return table;
 }
 
 std::string_view NameOfFeature(FeatureKind kind, uint32_t bit,

@@ -49,6 +49,9 @@ struct FeatureName {
 // The rows of an extension's data; bytes after the last whole row are left.
 std::vector<FeatureName> DecodeFeatureNames(std::span<const std::byte> data);
 
+// The data of an extension with a row for every feature known here.
+std::vector<std::byte> KnownFeatureNames();
+
 // What `bit` of `kind` is called: features known here by the name they have
 // here, others by the first row of `table` that names them, else empty. The
 // view may point into `table`.

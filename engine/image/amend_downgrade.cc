@@ -186,9 +186,7 @@ HeaderArea Downgraded(const HeaderArea& area) {
 
 absl::Status DowngradeImage(Image& image) {
   ImageCore& core = image.core();
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+  const ExclusiveUse everything(core);
   Metadata& metadata = *core.metadata;
   if (metadata.header().version < 3) return absl::OkStatus();
   if (metadata.options().lazy_refcounts ||

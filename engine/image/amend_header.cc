@@ -19,7 +19,7 @@ HeaderArea Upgraded(const HeaderArea& area) {
   next.header.refcount_order = kRefcountOrderV2;
   if (next.Find(kExtensionFeatureNames) == nullptr) {
     HeaderArea named = next;
-    named.extensions.push_back({kExtensionFeatureNames, FeatureNameTable()});
+    named.extensions.push_back({kExtensionFeatureNames, KnownFeatureNames()});
     // Small clusters keep their room for other things.
     if (next.header.cluster_bits >= kMinFeatureNameClusterBits &&
         named.Encode().ok()) {
@@ -60,9 +60,7 @@ absl::Status CheckBackingFile(const HeaderArea& area, const std::string& name,
 
 absl::Status UpgradeImage(Image& image) {
   ImageCore& core = image.core();
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+  const ExclusiveUse everything(core);
   if (core.metadata->header().version >= 3) return absl::OkStatus();
   RETURN_IF_ERROR(core.metadata->BeginChange());
   RETURN_IF_ERROR(CompleteSnapshotTable(*core.metadata));
@@ -71,9 +69,7 @@ absl::Status UpgradeImage(Image& image) {
 
 absl::Status SetLazyRefcounts(Image& image, bool lazy) {
   ImageCore& core = image.core();
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+  const ExclusiveUse everything(core);
   HeaderArea next = core.metadata->area();
   if (next.header.version < 3) {
     if (!lazy) return absl::OkStatus();
@@ -97,9 +93,7 @@ absl::Status SetLazyRefcounts(Image& image, bool lazy) {
 absl::Status SetBackingFile(Image& image, const std::string& name,
                             const std::string& format) {
   ImageCore& core = image.core();
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+  const ExclusiveUse everything(core);
   RETURN_IF_ERROR(CheckBackingFile(core.metadata->area(), name, format));
   RETURN_IF_ERROR(core.metadata->BeginChange());
   HeaderArea next = core.metadata->area();

@@ -169,9 +169,7 @@ HeaderArea NewRefcounts::Header() const {
 }
 
 absl::Status Change(ImageCore& core, uint32_t order) {
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+  const ExclusiveUse everything(core);
   Metadata& metadata = *core.metadata;
   if (metadata.header().version < 3) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -16,24 +16,6 @@
 namespace qcow2 {
 namespace {
 
-struct NamedFeature {
-  FeatureKind kind;
-  uint8_t bit;
-  std::string_view name;
-};
-
-// By the names that other writers of the format give them.
-constexpr NamedFeature kFeatures[] = {
-    {FeatureKind::kIncompatible, 0, "dirty bit"},
-    {FeatureKind::kIncompatible, 1, "corrupt bit"},
-    {FeatureKind::kIncompatible, 2, "external data file"},
-    {FeatureKind::kIncompatible, 3, "compression type"},
-    {FeatureKind::kIncompatible, 4, "extended L2 entries"},
-    {FeatureKind::kCompatible, 0, "lazy refcounts"},
-    {FeatureKind::kAutoclear, 0, "bitmaps"},
-    {FeatureKind::kAutoclear, 1, "raw external data"},
-};
-
 void SetVersion3Fields(const CreateOptions& options, Header& header) {
   header.refcount_order =
       static_cast<uint32_t>(std::countr_zero(options.refcount_bits));
@@ -81,20 +63,6 @@ void Append(uint32_t type, std::string_view text, HeaderArea& area) {
 
 }  // namespace
 
-std::vector<std::byte> FeatureNameTable() {
-  std::vector<std::byte> table;
-  for (const NamedFeature& feature : kFeatures) {
-    FeatureName row;
-    row.kind = static_cast<uint8_t>(feature.kind);
-    row.bit = feature.bit;
-    std::copy(feature.name.begin(), feature.name.end(),
-              row.padded_name.begin());
-    const auto bytes = row.Encode();
-    table.insert(table.end(), bytes.begin(), bytes.end());
-  }
-  return table;
-}
-
 HeaderArea MakeHeaderArea(const CreateOptions& options,
                           const ImageLayout& layout) {
   HeaderArea area;
@@ -113,7 +81,7 @@ HeaderArea MakeHeaderArea(const CreateOptions& options,
   }
   if (options.feature_name_table && options.version >= 3 &&
       options.cluster_bits >= kMinFeatureNameClusterBits) {
-    Append(kExtensionFeatureNames, FeatureNameTable(), area);
+    Append(kExtensionFeatureNames, KnownFeatureNames(), area);
   }
   return area;
 }

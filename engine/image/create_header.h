@@ -18,9 +18,6 @@ namespace qcow2 {
 // room for the name of a backing file to come.
 inline constexpr uint32_t kMinFeatureNameClusterBits = 13;
 
-// The data of the header extension that names all features known here.
-std::vector<std::byte> FeatureNameTable();
-
 // The header area for `options`, which must have passed CheckCreateOptions,
 // with the structures where `layout` has them.
 HeaderArea MakeHeaderArea(const CreateOptions& options,

@@ -119,12 +119,8 @@ absl::Status CheckFields(const File& file, const Header& header) {
   return absl::OkStatus();
 }
 
-void AppendExtension(const StoredExtension& extension,
-                     std::vector<std::byte>& bytes) {
-  HeaderExtension encoded;
-  encoded.type = extension.type;
-  encoded.data = extension.data;
-  const std::vector<std::byte> piece = EncodeHeaderExtension(encoded);
+void Append(const std::vector<std::byte>& piece,
+            std::vector<std::byte>& bytes) {
   bytes.insert(bytes.end(), piece.begin(), piece.end());
 }
 
@@ -177,9 +173,9 @@ absl::StatusOr<std::vector<std::byte>> HeaderArea::Encode() const {
   uint64_t end = encoded.encoded_size();
   std::vector<std::byte> tail;
   for (const StoredExtension& extension : extensions) {
-    AppendExtension(extension, tail);
+    Append(EncodeHeaderExtension(extension.type, extension.data), tail);
   }
-  AppendExtension({}, tail);
+  Append(EncodeHeaderExtension(kExtensionEnd, {}), tail);
   end += tail.size();
   encoded.backing_file_offset = HostOffset(backing_name.empty() ? 0 : end);
   encoded.backing_file_size = static_cast<uint32_t>(backing_name.size());

@@ -227,9 +227,7 @@ absl::Status Image::Flush() {
 
 absl::Status Image::Close() {
   if (closed_.exchange(true)) return absl::OkStatus();
-  const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core_.mutex);
+  const ExclusiveUse everything(core_);
   const absl::Status status = core_.metadata->Close();
   core_.file->Unlock();
   return status;

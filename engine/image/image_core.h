@@ -4,7 +4,7 @@
 //
 // Locking, from the outside in:
 //   1. `ranges`: a request holds the clusters it touches, shared or exclusive.
-//      Whoever changes more than mappings holds everything: [0, kEverything).
+//      Whoever changes more than mappings holds everything: ExclusiveUse.
 //   2. `mutex`: metadata. Held for tables, never while guest data is read or
 //      written.
 #ifndef ENGINE_IMAGE_IMAGE_CORE_H_
@@ -60,6 +60,26 @@ struct ImageCore {
 
   // The file guest data is in.
   File& data() const { return data_file != nullptr ? *data_file : *file; }
+};
+
+// Keeps everybody else from the image as long as it lives: holds all ranges and
+// the metadata.
+class ABSL_SCOPED_LOCKABLE ExclusiveUse {
+ public:
+  explicit ExclusiveUse(ImageCore& core)
+      ABSL_EXCLUSIVE_LOCK_FUNCTION(core.mutex)
+      : holder_(core.ranges, 0, ImageCore::kEverything,
+                RangeLock::Mode::kExclusive),
+        mutex_(core.mutex) {
+    mutex_.lock();
+  }
+  ~ExclusiveUse() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
+  ExclusiveUse(const ExclusiveUse&) = delete;
+  ExclusiveUse& operator=(const ExclusiveUse&) = delete;
+
+ private:
+  const RangeLock::Holder holder_;
+  Mutex& mutex_;
 };
 
 // Fills `buffer` with the guest's bytes from `offset` on as the table `l1` has

@@ -103,9 +103,7 @@ class Resize {
 };
 
 absl::Status Resize::GrowL1() {
-  const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core_.mutex);
+  const ExclusiveUse everything(core_);
   RETURN_IF_ERROR(core_.metadata->BeginChange());
   const uint64_t needed = geometry_.L1EntriesFor(size_);
   std::vector<uint64_t> entries = core_.metadata->l1();
@@ -163,9 +161,7 @@ absl::Status Resize::ZeroNewPart() {
 }
 
 absl::Status Resize::SwitchSize() {
-  const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core_.mutex);
+  const ExclusiveUse everything(core_);
   RETURN_IF_ERROR(core_.metadata->BeginChange());
   HeaderArea next = core_.metadata->area();
   next.header.size = size_;
@@ -210,9 +206,7 @@ absl::Status Resize::DropTables() {
   if (begin < window_end) {
     RETURN_IF_ERROR(ForgetGuest(core_, begin, window_end - begin));
   }
-  const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core_.mutex);
+  const ExclusiveUse everything(core_);
   for (uint64_t i = first; i < core_.metadata->l1_size(); ++i) {
     RETURN_IF_ERROR(DropTable(i));
   }
@@ -220,9 +214,7 @@ absl::Status Resize::DropTables() {
 }
 
 absl::Status Resize::CutOffFile() {
-  const RangeLock::Holder holder(core_.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core_.mutex);
+  const ExclusiveUse everything(core_);
   // The first flush drops what became free, the second has the counts written.
   RETURN_IF_ERROR(core_.metadata->Flush());
   RETURN_IF_ERROR(core_.metadata->Flush());

@@ -13,6 +13,7 @@ namespace {
 // Clusters that are given places at a time, so that the caches keep their size.
 constexpr uint64_t kMostClusters = 4096;
 
+// Works while its caller has the image to himself.
 class Preallocator {
  public:
   Preallocator(ImageCore& core, Preallocation preallocation)
@@ -21,20 +22,16 @@ class Preallocator {
         preallocation_(preallocation) {}
 
   // As far as it gets in one L2 table; returns where to go on.
-  absl::StatusOr<uint64_t> Step(uint64_t cluster, uint64_t end)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
+  absl::StatusOr<uint64_t> Step(uint64_t cluster, uint64_t end);
 
  private:
   bool HasPlace(L2Entry entry) const {
     return entry.is_compressed() || entry.host_offset().value() != 0 ||
            (core_.data_file != nullptr && entry.copied());
   }
-  L2Entry EntryFor(HostCluster host) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
-  absl::StatusOr<ClusterRun> Place(uint64_t cluster, uint64_t count)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
-  absl::Status TakeSpace(const Metadata::Allocation& allocation)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
+  L2Entry EntryFor(HostCluster host) const;
+  absl::StatusOr<ClusterRun> Place(uint64_t cluster, uint64_t count);
+  absl::Status TakeSpace(const Metadata::Allocation& allocation);
 
   ImageCore& core_;
   const Geometry& geometry_;
@@ -116,13 +113,9 @@ absl::StatusOr<uint64_t> Preallocator::Step(uint64_t cluster, uint64_t end) {
 
 }  // namespace
 
-// Clang cannot see that the preallocator's core is this one.
 absl::Status PreallocateGuest(ImageCore& core, uint64_t begin, uint64_t end,
-                              Preallocation preallocation)
-    ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
+                              Preallocation preallocation) {
+  const ExclusiveUse everything(core);
   const Geometry& geometry = core.metadata->geometry();
   if (core.metadata->header().version < 3 && core.cipher != nullptr) {
     return absl::UnimplementedError(absl::StrCat(

@@ -52,9 +52,7 @@ absl::Status WriteVmState(ImageCore& core, uint64_t position,
   }
   const uint64_t end = begin + position + data.size();
   {
-    const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                   RangeLock::Mode::kExclusive);
-    MutexLock held(&core.mutex);
+    const ExclusiveUse everything(core);
     RETURN_IF_ERROR(GrowL1(core, geometry.L1EntriesFor(end)));
   }
   return WriteGuest(core, begin + position, data);

@@ -145,7 +145,8 @@ void CompleteExtraData(SnapshotEntry& entry, const Header& header) {
   StoreBe64(entry.extra_data.data() + 8, disk_size);
 }
 
-// One operation on the snapshots of an image all of whose ranges are held.
+// One operation on the snapshots of an image that nobody else uses meanwhile:
+// all ranges and the metadata are held.
 class SnapshotWork {
  public:
   explicit SnapshotWork(ImageCore& core)
@@ -153,12 +154,9 @@ class SnapshotWork {
         metadata_(*core.metadata),
         geometry_(core.metadata->geometry()) {}
 
-  absl::StatusOr<SnapshotEntry> Create(const NewSnapshot& snapshot)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
-  absl::Status Apply(std::string_view id_or_name)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
-  absl::Status Delete(std::string_view id_or_name)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(core_.mutex);
+  absl::StatusOr<SnapshotEntry> Create(const NewSnapshot& snapshot);
+  absl::Status Apply(std::string_view id_or_name);
+  absl::Status Delete(std::string_view id_or_name);
 
  private:
   // Writes `bytes` to clusters of their own, which are empty for no bytes.
@@ -376,6 +374,14 @@ absl::Status SnapshotWork::Delete(std::string_view id_or_name) {
   return metadata_.Flush();
 }
 
+// Does `work` while nobody else uses the image.
+template <typename Work>
+auto WithEverything(ImageCore& core, const Work& work) {
+  const ExclusiveUse everything(core);
+  SnapshotWork snapshots(core);
+  return work(snapshots);
+}
+
 }  // namespace
 
 std::vector<SnapshotEntry> ListSnapshots(ImageCore& core) {
@@ -391,30 +397,20 @@ absl::StatusOr<SnapshotEntry> FindSnapshot(ImageCore& core,
   return core.metadata->snapshots()[index];
 }
 
-// Clang cannot see that the work's core is this one.
 absl::StatusOr<SnapshotEntry> CreateSnapshot(ImageCore& core,
-                                             const NewSnapshot& snapshot)
-    ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
-  return SnapshotWork(core).Create(snapshot);
+                                             const NewSnapshot& snapshot) {
+  return WithEverything(
+      core, [&](SnapshotWork& work) { return work.Create(snapshot); });
 }
 
-absl::Status ApplySnapshot(ImageCore& core, std::string_view id_or_name)
-    ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
-  return SnapshotWork(core).Apply(id_or_name);
+absl::Status ApplySnapshot(ImageCore& core, std::string_view id_or_name) {
+  return WithEverything(
+      core, [&](SnapshotWork& work) { return work.Apply(id_or_name); });
 }
 
-absl::Status DeleteSnapshot(ImageCore& core, std::string_view id_or_name)
-    ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const RangeLock::Holder holder(core.ranges, 0, ImageCore::kEverything,
-                                 RangeLock::Mode::kExclusive);
-  MutexLock held(&core.mutex);
-  return SnapshotWork(core).Delete(id_or_name);
+absl::Status DeleteSnapshot(ImageCore& core, std::string_view id_or_name) {
+  return WithEverything(
+      core, [&](SnapshotWork& work) { return work.Delete(id_or_name); });
 }
 
 }  // namespace qcow2
