@@ -10,6 +10,7 @@ void AddAllCommands(CLI::App& app, Action& chosen) {
   AddIoCommands(app, chosen);
   AddDiskCommands(app, chosen);
   AddSnapshotCommands(app, chosen);
+  AddKeyCommands(app, chosen);
   AddChainCommands(app, chosen);
   AddAmendCommand(app, chosen);
   AddFdiskCommands(app, chosen);

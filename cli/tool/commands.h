@@ -17,6 +17,8 @@ void AddIoCommands(CLI::App& app, Action& chosen);
 void AddDiskCommands(CLI::App& app, Action& chosen);
 // snapshot create, apply, delete, list
 void AddSnapshotCommands(CLI::App& app, Action& chosen);
+// key list, add, remove
+void AddKeyCommands(CLI::App& app, Action& chosen);
 // commit, rebase
 void AddChainCommands(CLI::App& app, Action& chosen);
 void AddAmendCommand(CLI::App& app, Action& chosen);

@@ -112,18 +112,8 @@ void AddConvert(CLI::App& app, Action& chosen) {
   AddFlag(*command, "-U,--force-share",
           "Read an image that another program writes",
           options->disk.force_share);
-  AddOption(*command, "--source-secret-file", "FILE",
-            "The passphrase of SOURCE is what FILE holds",
-            [options](const std::string& value) -> std::string {
-              options->disk.secret.file = value;
-              return value.empty() ? "the name of a file is needed" : "";
-            });
-  AddOption(*command, "--source-secret-env", "NAME",
-            "It is the value of the environment variable NAME",
-            [options](const std::string& value) -> std::string {
-              options->disk.secret.variable = value;
-              return value.empty() ? "the name of a variable is needed" : "";
-            });
+  AddSecretOptions(*command, "--source-secret", "The passphrase of SOURCE",
+                   options->disk.secret);
   AddCreateOptions(*command, true, options->arguments);
 }
 

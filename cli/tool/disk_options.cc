@@ -120,14 +120,19 @@ absl::StatusOr<Secret> SecretSource::Load() const {
 }
 
 void AddSecretOptions(CLI::App& command, SecretSource& source) {
-  AddOption(command, "--secret-file", "FILE",
-            "The passphrase of an encrypted image is what FILE holds",
+  AddSecretOptions(command, "--secret", "The passphrase of an encrypted image",
+                   source);
+}
+
+void AddSecretOptions(CLI::App& command, const std::string& name,
+                      const std::string& whose, SecretSource& source) {
+  AddOption(command, name + "-file", "FILE", whose + " is what FILE holds",
             [&source](const std::string& value) -> std::string {
               if (source.given()) return "one passphrase is enough";
               source.file = value;
               return value.empty() ? "the name of a file is needed" : "";
             });
-  AddOption(command, "--secret-env", "NAME",
+  AddOption(command, name + "-env", "NAME",
             "It is the value of the environment variable NAME",
             [&source](const std::string& value) -> std::string {
               if (source.given()) return "one passphrase is enough";

@@ -27,6 +27,10 @@ struct SecretSource {
 };
 // --secret-file and --secret-env.
 void AddSecretOptions(CLI::App& command, SecretSource& source);
+// The same with another name: for "--new-secret" --new-secret-file and
+// --new-secret-env. `whose` is for the help: "The new passphrase".
+void AddSecretOptions(CLI::App& command, const std::string& name,
+                      const std::string& whose, SecretSource& source);
 
 struct DiskOptions {
   DiskFormat format = DiskFormat::kAuto;

@@ -122,9 +122,7 @@ absl::StatusOr<Json> LuksJson(const File& file, const HeaderArea& area) {
                                     uint64_t{header.key_bytes} * 8 / halves);
   json["hash-alg"] = std::string(header.hash_name());
   json["uuid"] = std::string(header.uuid());
-  Json slots = Json::array();
-  for (const LuksKeySlot& slot : header.slots) slots.push_back(SlotJson(slot));
-  json["slots"] = std::move(slots);
+  json["slots"] = KeySlotsJson(header);
   json["payload-offset"] = header.payload_sector * kLuksSectorSize;
   json["master-key-iters"] = header.master_key_iterations;
   return json;
@@ -232,6 +230,12 @@ void AppendValues(const Json& object, size_t indent, std::string& text) {
 }
 
 }  // namespace
+
+Json KeySlotsJson(const LuksHeader& header) {
+  Json slots = Json::array();
+  for (const LuksKeySlot& slot : header.slots) slots.push_back(SlotJson(slot));
+  return slots;
+}
 
 absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format) {
   ASSIGN_OR_RETURN(const std::unique_ptr<PosixFile> file,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "engine/format/luks_header.h"
 #include "engine/image/image_chain_names.h"
 
 namespace qcow2::tool {
@@ -17,7 +18,10 @@ using Json = nlohmann::ordered_json;
 // of a header that cannot be used.
 absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format);
 
-// The same for people.
+// The key slots of a LUKS header, as ImageInfo has them.
+Json KeySlotsJson(const LuksHeader& header);
+
+// What ImageInfo returned, for people.
 std::string InfoText(const Json& info);
 // The part of it about the list of snapshots.
 std::string SnapshotsText(const Json& snapshots);

@@ -86,6 +86,18 @@ Outcome Fsck(std::vector<std::string> arguments) {
   return RunProgram(arguments);
 }
 
+Outcome Tool(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "cli/tool/qcow2-tool");
+  return RunProgram(arguments);
+}
+
+Outcome QemuImg(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "qemu-img");
+  return RunProgram(arguments);
+}
+
+bool HaveQemu() { return QemuImg({"--version"}).exit_code == 0; }
+
 Background::Background(const std::vector<std::string>& arguments) {
   int input[2];
   int output[2];

@@ -26,8 +26,11 @@ Outcome RunProgram(const std::vector<std::string>& arguments);
 // The same with standard output going to the file `output`.
 Outcome RunProgramTo(const std::string& output,
                      const std::vector<std::string>& arguments);
-// Runs qcow2-fsck.
+// Runs qcow2-fsck, qcow2-tool, qemu-img.
 Outcome Fsck(std::vector<std::string> arguments);
+Outcome Tool(std::vector<std::string> arguments);
+Outcome QemuImg(std::vector<std::string> arguments);
+bool HaveQemu();
 
 // A program that runs beside the test; killed with the object if it still runs.
 class Background {

@@ -12,18 +12,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-Outcome Tool(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "cli/tool/qcow2-tool");
-  return RunProgram(arguments);
-}
-
-Outcome QemuImg(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "qemu-img");
-  return RunProgram(arguments);
-}
-
-bool HaveQemu() { return QemuImg({"--version"}).exit_code == 0; }
-
 #define ASSERT_RUNS(outcome)                                       \
   do {                                                             \
     const Outcome ran = (outcome);                                 \
