@@ -82,7 +82,9 @@ void AddConvert(CLI::App& app, Action& chosen) {
        "  qcow2-tool convert -O raw disk.qcow2 disk.raw\n"
        "  qcow2-tool convert -c --threads=4 -o compression_type=zstd "
        "disk.qcow2 "
-       "small.qcow2\n"},
+       "small.qcow2\n"
+       "  qcow2-tool convert --snapshot=before-update disk.qcow2 "
+       "old-disk.qcow2\n"},
       chosen, [options](const Console& console) {
         return RunConvert(*options, console);
       });
@@ -99,6 +101,7 @@ void AddConvert(CLI::App& app, Action& chosen) {
               if (value == "auto") return "'auto' is neither qcow2 nor raw";
               return TakeFormat(value, options->target_format);
             });
+  AddSnapshotOption(*command, "-l,--snapshot", options->disk.snapshot);
   AddFlag(*command, "-c,--compressed", "Store compressed clusters",
           options->compressed);
   AddNumber(*command, "--threads", "How many; one a processor (default)",
@@ -122,6 +125,7 @@ struct CompareCommandOptions {
   std::string b;
   DiskOptions disk;
   DiskFormat second_format = DiskFormat::kAuto;
+  std::string second_snapshot;
   bool strict = false;
   bool quiet = false;
   bool progress = false;
@@ -151,6 +155,7 @@ absl::StatusOr<int> Compare(const CompareCommandOptions& options,
                    OpenForReading(options.a, options.disk));
   DiskOptions second = options.disk;
   second.format = options.second_format;
+  second.snapshot = options.second_snapshot;
   ASSIGN_OR_RETURN(const std::unique_ptr<GuestDisk> b,
                    OpenForReading(options.b, second));
   CompareOptions compare;
@@ -179,15 +184,19 @@ void AddCompare(CLI::App& app, Action& chosen) {
   CLI::App* const command = AddCommand(
       app,
       {"compare", "[OPTION]... DISK DISK", "Compare the contents of two disks",
-       "A longer disk is the same if it goes on with zeros. Exit codes: 0 "
-       "same, 1 different, 2 failed.",
-       "  qcow2-tool compare disk.qcow2 disk.raw\n"},
+       "A longer disk is the same if it goes on with zeros. --format and "
+       "--snapshot are those of the first disk. Exit codes: 0 same, 1 "
+       "different, 2 failed.",
+       "  qcow2-tool compare disk.qcow2 disk.raw\n"
+       "  qcow2-tool compare --snapshot=before-update disk.qcow2 disk.qcow2\n"},
       chosen, [options](const Console& console) {
         return RunCompare(*options, console);
       });
   AddArgument(*command, "DISK", options->a);
   AddArgument(*command, "OTHER", options->b);
   AddReadDiskOptions(*command, options->disk);
+  AddSnapshotOption(*command, "-l,--snapshot", options->disk.snapshot);
+  AddSnapshotOption(*command, "--other-snapshot", options->second_snapshot);
   AddOption(*command, "-F,--other-format", "FORMAT",
             "Of the second disk: qcow2 or raw",
             [options](const std::string& value) {

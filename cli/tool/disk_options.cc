@@ -2,8 +2,11 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "cli/tool/key_values.h"
 #include "cli/units.h"
+#include "engine/image/snapshot_disk.h"
+#include "engine/status_macros.h"
 
 namespace qcow2::tool {
 namespace {
@@ -164,6 +167,16 @@ void AddReadDiskOptions(CLI::App& command, DiskOptions& options) {
           "Read an image that another program writes", options.force_share);
 }
 
+void AddSnapshotOption(CLI::App& command, const std::string& name,
+                       std::string& snapshot) {
+  AddOption(command, name, "SNAPSHOT",
+            "The disk as that snapshot has it, told by its id, or else name",
+            [&snapshot](const std::string& value) -> std::string {
+              snapshot = value;
+              return value.empty() ? "an id or a name is needed" : "";
+            });
+}
+
 std::string TakeFormat(const std::string& value, DiskFormat& format) {
   for (const DiskFormat known :
        {DiskFormat::kAuto, DiskFormat::kQcow2, DiskFormat::kRaw}) {
@@ -199,7 +212,14 @@ ChainOptions ChainOptionsFrom(const DiskOptions& options, bool writable) {
 
 absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForReading(
     const std::string& path, const DiskOptions& options) {
-  return OpenDisk(path, options.format, ChainOptionsFrom(options, false));
+  const ChainOptions chain = ChainOptionsFrom(options, false);
+  if (options.snapshot.empty()) return OpenDisk(path, options.format, chain);
+  if (options.format == DiskFormat::kRaw) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", path, "': a raw disk has no snapshots"));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Image> image, OpenImage(path, chain));
+  return SnapshotDisk::Open(std::move(image), options.snapshot);
 }
 
 absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForWriting(

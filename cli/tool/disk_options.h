@@ -34,6 +34,8 @@ void AddSecretOptions(CLI::App& command, const std::string& name,
 
 struct DiskOptions {
   DiskFormat format = DiskFormat::kAuto;
+  // The id or name of the snapshot to read; empty: the disk as it is.
+  std::string snapshot;
   bool force_share = false;
   bool no_backing = false;
   SecretSource secret;
@@ -43,6 +45,9 @@ struct DiskOptions {
 // Options of a disk that is read: --format, --secret-file, --secret-env,
 // --tune, --force-share.
 void AddReadDiskOptions(CLI::App& command, DiskOptions& options);
+// -l and --snapshot, or as `name` says, of a disk that is read.
+void AddSnapshotOption(CLI::App& command, const std::string& name,
+                       std::string& snapshot);
 // Options of one that is written: the same without --force-share.
 void AddWriteDiskOptions(CLI::App& command, DiskOptions& options);
 

@@ -169,6 +169,7 @@ void AddList(CLI::App& group, Action& chosen) {
       [options](const Console& console) { return RunList(*options, console); });
   AddArgument(*command, "IMAGE", options->image);
   AddOutputFormat(*command, options->json);
+  AddSnapshotOption(*command, "-l,--snapshot", options->disk.snapshot);
   AddReadDiskOptions(*command, options->disk);
 }
 

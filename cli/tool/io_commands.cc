@@ -248,6 +248,7 @@ void AddReadCommand(CLI::App& app, Action& chosen) {
   AddRange(*command, *options);
   AddText(*command, "--to", "FILE", "Where to; - is standard output (default)",
           options->to);
+  AddSnapshotOption(*command, "-l,--snapshot", options->disk.snapshot);
   AddReadDiskOptions(*command, options->disk);
 }
 

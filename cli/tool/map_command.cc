@@ -8,6 +8,7 @@
 #include "cli/tool/commands.h"
 #include "cli/tool/disk_options.h"
 #include "cli/tool/text_output.h"
+#include "engine/image/snapshot_disk.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::tool {
@@ -33,11 +34,8 @@ struct MapLine {
   std::string file;
 };
 
-// What one layer says of the range; `length` is cut to what is alike.
-absl::StatusOr<MapLine> AskImage(Image& image, uint64_t offset,
-                                 uint64_t length) {
-  ASSIGN_OR_RETURN(const MappedExtent extent, image.Map(offset, length));
-  const ImageCore& core = image.core();
+// The line for an extent of an image, or of a snapshot in it.
+MapLine LineOf(const MappedExtent& extent, const ImageCore& core) {
   MapLine line;
   line.length = extent.length_bytes;
   line.present = extent.kind != MappedKind::kUnallocated;
@@ -54,10 +52,16 @@ absl::StatusOr<MapLine> AskImage(Image& image, uint64_t offset,
   return line;
 }
 
+// What one layer says of the range; `length` is cut to what is alike.
 absl::StatusOr<MapLine> AskLayer(GuestDisk& disk, uint64_t offset,
                                  uint64_t length) {
   if (auto* const image = dynamic_cast<Image*>(&disk)) {
-    return AskImage(*image, offset, length);
+    ASSIGN_OR_RETURN(const MappedExtent extent, image->Map(offset, length));
+    return LineOf(extent, image->core());
+  }
+  if (auto* const snapshot = dynamic_cast<SnapshotDisk*>(&disk)) {
+    ASSIGN_OR_RETURN(const MappedExtent extent, snapshot->Map(offset, length));
+    return LineOf(extent, snapshot->core());
   }
   ASSIGN_OR_RETURN(const GuestExtent extent, disk.ExtentAt(offset, length));
   MapLine line;
@@ -201,6 +205,7 @@ void AddMapCommand(CLI::App& app, Action& chosen) {
            options->start);
   AddBytes(*command, "--max-length", "How many; all (default)",
            options->length);
+  AddSnapshotOption(*command, "-l,--snapshot", options->disk.snapshot);
   AddReadDiskOptions(*command, options->disk);
 }
 

@@ -1,9 +1,9 @@
 #include "engine/image/snapshot_disk.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/image/mapping.h"
 #include "engine/image/snapshot_graph.h"
 #include "engine/image/snapshots.h"
 #include "engine/mutex.h"
@@ -21,6 +21,14 @@ absl::StatusOr<std::unique_ptr<SnapshotDisk>> SnapshotDisk::Open(
       entry.disk_size().value_or(core.metadata->header().size);
   return std::unique_ptr<SnapshotDisk>(
       new SnapshotDisk(core, std::move(entry), std::move(l1), size));
+}
+
+absl::StatusOr<std::unique_ptr<SnapshotDisk>> SnapshotDisk::Open(
+    std::unique_ptr<Image> image, std::string_view id_or_name) {
+  ASSIGN_OR_RETURN(std::unique_ptr<SnapshotDisk> disk,
+                   Open(image->core(), id_or_name));
+  disk->image_ = std::move(image);
+  return disk;
 }
 
 std::string SnapshotDisk::name() const {
@@ -73,16 +81,20 @@ absl::Status SnapshotDisk::ReadVmState(uint64_t position,
       buffer);
 }
 
-absl::StatusOr<GuestExtent> SnapshotDisk::ExtentAt(uint64_t offset,
-                                                   uint64_t max_length) {
+absl::StatusOr<MappedExtent> SnapshotDisk::Map(uint64_t offset,
+                                               uint64_t max_length) {
   RETURN_IF_ERROR(CheckRange(offset, 0, size_bytes_, "disk"));
   const uint64_t length = std::min(max_length, size_bytes_ - offset);
-  if (length == 0) return GuestExtent();
+  if (length == 0) return MappedExtent();
   MutexLock held(&core_.mutex);
   RETURN_IF_ERROR(CheckStillThere());
   core_.metadata->TrimTables();
-  ASSIGN_OR_RETURN(const MappedExtent extent,
-                   MapExtent(*core_.metadata, l1_, offset, length));
+  return MapExtent(*core_.metadata, l1_, offset, length);
+}
+
+absl::StatusOr<GuestExtent> SnapshotDisk::ExtentAt(uint64_t offset,
+                                                   uint64_t max_length) {
+  ASSIGN_OR_RETURN(const MappedExtent extent, Map(offset, max_length));
   switch (extent.kind) {
     case MappedKind::kHost:
     case MappedKind::kCompressed:

@@ -16,7 +16,9 @@
 #include "absl/status/statusor.h"
 #include "engine/format/snapshot_table.h"
 #include "engine/image/guest_disk.h"
+#include "engine/image/image.h"
 #include "engine/image/image_core.h"
+#include "engine/image/mapping.h"
 
 namespace qcow2 {
 
@@ -26,6 +28,9 @@ class SnapshotDisk : public GuestDisk {
   // outlive the disk. NotFound; DataLoss if its L1 table is not there.
   static absl::StatusOr<std::unique_ptr<SnapshotDisk>> Open(
       ImageCore& core, std::string_view id_or_name);
+  // The same of an image that the disk then owns.
+  static absl::StatusOr<std::unique_ptr<SnapshotDisk>> Open(
+      std::unique_ptr<Image> image, std::string_view id_or_name);
 
   const SnapshotEntry& entry() const { return entry_; }
 
@@ -44,6 +49,11 @@ class SnapshotDisk : public GuestDisk {
                            ZeroMode mode) override;
   absl::Status Discard(uint64_t offset, uint64_t length) override;
   absl::Status Flush() override { return absl::OkStatus(); }
+
+  // The extent at `offset` with its place in the file.
+  absl::StatusOr<MappedExtent> Map(uint64_t offset, uint64_t max_length);
+  // Of the image.
+  const ImageCore& core() const { return core_; }
 
   // Fills `buffer` with the VM state from byte `position` of it on. OutOfRange
   // past the end of what the snapshot has.
@@ -65,6 +75,7 @@ class SnapshotDisk : public GuestDisk {
   // Reads guest bytes, which may lie past the disk's end.
   absl::Status ReadAt(uint64_t offset, std::span<std::byte> buffer);
 
+  std::unique_ptr<Image> image_;  // null if it is not owned
   ImageCore& core_;
   const SnapshotEntry entry_;
   const std::vector<uint64_t> l1_;
