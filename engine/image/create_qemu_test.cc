@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "checker/check.h"
 #include "engine/format/header_extension.h"
 #include "engine/format/luks_extension.h"
 #include "engine/image/create.h"
@@ -17,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/differential/qemu_img.h"
+#include "tests/engine/soundness.h"
 
 namespace qcow2 {
 namespace {
@@ -66,19 +66,7 @@ std::unique_ptr<PosixFile> NewFile(const std::string& path) {
 std::string Complaints(const std::string& path) {
   const auto file = PosixFile::Open(path);
   if (!file.ok()) return file.status().ToString();
-  checker::CheckOptions options;
-  options.jobs = 1;
-  const checker::CheckReport report =
-      checker::CheckImage(**file, path, options);
-  std::string text;
-  for (const auto* findings : {&report.problems, &report.warnings}) {
-    for (const checker::Finding& finding : *findings) {
-      text += checker::DescribeFinding(finding) + "\n";
-    }
-  }
-  for (const std::string& error : report.errors) text += error + "\n";
-  if (report.status != checker::CheckStatus::kClean) text += "not clean";
-  return text;
+  return FindingsOf(CheckFile(**file));
 }
 
 class CreateQemuTest : public testing::Test {

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "checker/check.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/header_extension.h"
 #include "engine/format/luks_extension.h"
@@ -19,28 +18,12 @@
 #include "engine/storage/recording_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/engine/soundness.h"
 
 namespace qcow2 {
 namespace {
 
 using ::testing::HasSubstr;
-
-// What the check says against an image in words; empty if nothing.
-std::string Complaints(const File& file) {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  const checker::CheckReport report =
-      checker::CheckImage(file, "image", options);
-  std::string text;
-  for (const auto* findings : {&report.problems, &report.warnings}) {
-    for (const checker::Finding& finding : *findings) {
-      text += checker::DescribeFinding(finding) + "\n";
-    }
-  }
-  for (const std::string& error : report.errors) text += error + "\n";
-  if (report.status != checker::CheckStatus::kClean) text += "not clean";
-  return text;
-}
 
 std::vector<std::byte> Contents(const MemoryFile& file) {
   return {file.bytes().begin(), file.bytes().end()};
@@ -75,7 +58,7 @@ TEST(CreateTest, EveryGeometryIsClean) {
                                   testing::PrintToString(order) + "/" +
                                   testing::PrintToString(mode);
         ASSERT_TRUE(status.ok()) << where << status;
-        ASSERT_EQ(Complaints(file), "") << where;
+        ASSERT_EQ(FindingsOf(CheckFile(file)), "") << where;
         const HeaderArea area = *ReadHeaderArea(file);
         EXPECT_EQ(area.header.cluster_bits, bits) << where;
         EXPECT_EQ(area.header.refcount_order, order) << where;
@@ -96,7 +79,7 @@ TEST(CreateTest, EveryGeometryIsClean) {
 TEST(CreateTest, EmptyDisk) {
   MemoryFile file;
   ASSERT_TRUE(CreateImage(file, nullptr, {}).ok());
-  EXPECT_EQ(Complaints(file), "");
+  EXPECT_EQ(FindingsOf(CheckFile(file)), "");
   EXPECT_EQ(ReadHeaderArea(file)->header.l1_size, 0u);
 }
 
@@ -124,7 +107,7 @@ TEST(CreateTest, HeaderSaysEverythingThatWasAskedFor) {
   EXPECT_EQ(area.TextOf(kExtensionDataFile), "data.raw");
   ASSERT_EQ(area.feature_names().size(), 8u);
   EXPECT_EQ(area.feature_names()[4].name(), "extended L2 entries");
-  EXPECT_EQ(Complaints(file), "");
+  EXPECT_EQ(FindingsOf(CheckFile(file)), "");
 }
 
 TEST(CreateTest, FeatureNamesOnlyWhereWantedAndWithRoom) {
@@ -148,7 +131,7 @@ TEST(CreateTest, NamesThatDoNotFitAreRefusedBeforeAnythingChanges) {
   options.virtual_size = 1 << 20;
   MemoryFile other;
   EXPECT_TRUE(CreateImage(other, nullptr, options).ok());
-  EXPECT_EQ(Complaints(other), "");
+  EXPECT_EQ(FindingsOf(CheckFile(other)), "");
   EXPECT_EQ(ReadHeaderArea(other)->backing_name, options.backing_file);
   options.backing_file += 'b';
   EXPECT_EQ(CreateImage(file, nullptr, options).code(),
@@ -202,7 +185,7 @@ TEST(CreateTest, RawDataFileIsMappedWhole) {
   MemoryFile file;
   MemoryFile data;
   ASSERT_TRUE(CreateImage(file, &data, options).ok());
-  EXPECT_EQ(Complaints(file), "");
+  EXPECT_EQ(FindingsOf(CheckFile(file)), "");
   EXPECT_EQ(ReadHeaderArea(file)->header.autoclear_features, kAutoclearRawData);
   EXPECT_EQ(data.bytes().size(), options.virtual_size);
   // Header, refcount table, block and L1 table come before the L2 table.
@@ -258,7 +241,7 @@ TEST(CreateTest, SpaceIsReservedOrWrittenWhereTheGuestDataIs) {
 
     options.preallocation = Preallocation::kFull;
     ASSERT_TRUE(CreateImage(file, data_file, options).ok());
-    EXPECT_EQ(Complaints(memory), "");
+    EXPECT_EQ(FindingsOf(CheckFile(memory)), "");
     uint64_t written = 0;
     for (const RecordedOperation& recorded : guest.operations()) {
       if (recorded.operation == FileOperation::kPwrite &&

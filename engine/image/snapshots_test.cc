@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "checker/check.h"
 #include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/image/resize.h"
@@ -16,6 +15,7 @@
 #include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/engine/soundness.h"
 
 namespace qcow2 {
 namespace {
@@ -67,12 +67,7 @@ class SnapshotsTest : public testing::Test {
   // Also what is in memory is written.
   void ExpectClean() {
     ASSERT_EQ(image_->Close(), absl::OkStatus());
-    const checker::CheckReport report =
-        checker::CheckImage(*file_, "image", checker::CheckOptions());
-    EXPECT_EQ(report.status, checker::CheckStatus::kClean);
-    for (const auto& finding : report.problems) {
-      ADD_FAILURE() << checker::DescribeFinding(finding);
-    }
+    EXPECT_EQ(FindingsOf(CheckFile(*file_)), "");
     Open(true);
   }
 

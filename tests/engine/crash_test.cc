@@ -3,22 +3,18 @@
 // worst, and what was flushed is there.
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "checker/check.h"
 #include "engine/image/create.h"
 #include "engine/image/image.h"
-#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
-#include "engine/storage/overlay_file.h"
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
-#include "repair/planner.h"
 #include "tests/engine/disk_model.h"
+#include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
 namespace qcow2 {
@@ -27,31 +23,8 @@ namespace {
 using checker::CheckReport;
 using repair::CallFault;
 using repair::SimulatedDisk;
-using repair::Survival;
 
 using Bytes = std::vector<std::byte>;
-
-// Corruptions but for one kind: a leaked cluster that looks like an L2 table is
-// one until somebody says otherwise, and a new L2 table is just that until the
-// L1 entry that names it is written.
-uint64_t TrueCorruptions(const CheckReport& report) {
-  return report.counts.corruptions -
-         report.OccurrencesOf(checker::Problem::kOrphanL2Table);
-}
-
-CheckReport Check(const File& file) {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  return checker::CheckImage(file, "image", options);
-}
-
-std::string Corruptions(const CheckReport& report) {
-  std::string text;
-  for (const auto& finding : report.problems) {
-    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
-  }
-  return text;
-}
 
 // The contents of a disk over time: what was flushed last, and every state
 // since then.
@@ -116,29 +89,22 @@ class CrashTest : public testing::TestWithParam<EngineVariant> {
     return GetParam().Open(file, none, std::move(options));
   }
 
-  void ExpectSound(SimulatedDisk& crashed, const History& history,
-                   size_t operations);
+  void ExpectSound(MemoryFile& file, const History& history, size_t operations);
 
   CreateOptions create_;
   Bytes created_;
 };
 
-void CrashTest::ExpectSound(SimulatedDisk& crashed, const History& history,
+void CrashTest::ExpectSound(MemoryFile& file, const History& history,
                             size_t operations) {
-  MemoryFile file(crashed.image_contents());
-  const CheckReport report = Check(file);
+  const CheckReport report = CheckFile(file);
   if (!report.Found(checker::Problem::kDirtyBit)) {
-    ASSERT_EQ(TrueCorruptions(report), 0u) << Corruptions(report);
+    ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report);
   } else {
     // With lazy refcounts the counts are late, and a repair makes them good.
-    auto view = OverlayFile::Create(file);
-    ASSERT_TRUE(view.ok());
-    repair::RepairOptions options;
-    options.check.jobs = 1;
-    const auto planned = repair::PlanRepair(file, "image", **view, options);
-    ASSERT_EQ(planned.status(), absl::OkStatus());
-    ASSERT_EQ(TrueCorruptions(planned->after), 0u)
-        << Corruptions(planned->after);
+    const auto repaired = CheckRepaired(file, repair::Mode::kAll);
+    ASSERT_EQ(repaired.status(), absl::OkStatus());
+    ASSERT_EQ(TrueCorruptions(*repaired), 0u) << FindingsOf(*repaired);
   }
   auto image = Open(file, /*writable=*/false);
   ASSERT_EQ(image.status(), absl::OkStatus());
@@ -163,18 +129,9 @@ TEST_P(CrashTest, LeavesLeaksAtWorstAndWhatWasFlushed) {
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
     history.Note(disk.operations(), model.bytes(), true);
   }
-  std::mt19937_64 random(11);
-  for (size_t operations = 0; operations <= disk.operations(); ++operations) {
-    for (const Survival survival : {Survival::kNothing, Survival::kEverything,
-                                    Survival::kRandom, Survival::kRandom}) {
-      const auto crashed = disk.AfterCrash(operations, survival, random);
-      ExpectSound(*crashed, history, operations);
-      if (HasFatalFailure()) {
-        FAIL() << "after " << operations << " of " << disk.operations()
-               << " operations, survival " << static_cast<int>(survival);
-      }
-    }
-  }
+  AtEveryCrash(disk, 0, 4, [&](MemoryFile& file, size_t operations) {
+    ExpectSound(file, history, operations);
+  });
 }
 
 // Every call in turn fails, once or for good.
@@ -207,10 +164,10 @@ TEST_P(CrashTest, ComesBackFromEveryFault) {
         const absl::Status closed = (*image)->Close();
         image->reset();
         if (!failed && closed.ok() && disk.calls() - before <= skip) break;
-        const CheckReport report = Check(MemoryFile(disk.image_contents()));
+        const CheckReport report = CheckFile(MemoryFile(disk.image_contents()));
         if (!report.Found(checker::Problem::kDirtyBit)) {
           ASSERT_EQ(TrueCorruptions(report), 0u)
-              << Corruptions(report) << "call " << skip << ", effect "
+              << FindingsOf(report) << "call " << skip << ", effect "
               << static_cast<int>(effect) << ", for good " << for_good
               << ", last request: " << model.last() << ": " << status
               << ", close: " << closed;
@@ -218,7 +175,7 @@ TEST_P(CrashTest, ComesBackFromEveryFault) {
         // What failed once and is tried again is made good by the close.
         if (!for_good && closed.ok()) {
           ASSERT_EQ(report.counts.corruptions + report.counts.leaks, 0u)
-              << Corruptions(report) << "call " << skip << ", effect "
+              << FindingsOf(report) << "call " << skip << ", effect "
               << static_cast<int>(effect) << ", last request: " << model.last()
               << ": " << status;
         }
@@ -227,17 +184,8 @@ TEST_P(CrashTest, ComesBackFromEveryFault) {
   }
 }
 
-std::vector<EngineVariant> Variants() {
-  std::vector<EngineVariant> some;
-  for (const EngineVariant& variant : EngineVariants()) {
-    if (!variant.create.data_file.empty()) continue;
-    if (variant.create.cluster_bits > 16) continue;
-    some.push_back(variant);
-  }
-  return some;
-}
-
-INSTANTIATE_TEST_SUITE_P(Variants, CrashTest, testing::ValuesIn(Variants()),
+INSTANTIATE_TEST_SUITE_P(Variants, CrashTest,
+                         testing::ValuesIn(SmallVariants()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

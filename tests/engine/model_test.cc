@@ -7,30 +7,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "checker/check.h"
 #include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 #include "tests/engine/disk_model.h"
+#include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
 namespace qcow2 {
 namespace {
-
-std::string FindingsOf(const File& file) {
-  const checker::CheckReport report =
-      checker::CheckImage(file, "image", checker::CheckOptions());
-  std::string text;
-  for (const auto& finding : report.problems) {
-    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
-  }
-  for (const std::string& error : report.errors) {
-    absl::StrAppend(&text, error, "\n");
-  }
-  return text;
-}
 
 class ModelTest : public testing::TestWithParam<EngineVariant> {
  protected:
@@ -68,7 +55,8 @@ TEST_P(ModelTest, ReadsWhatWasWritten) {
       }
       ASSERT_EQ(model.Compare(**image), absl::OkStatus());
       ASSERT_EQ((*image)->Close(), absl::OkStatus());
-      ASSERT_EQ(FindingsOf(file_), "") << "seed " << seed << ", " << stretch;
+      ASSERT_EQ(FindingsOf(CheckFile(file_)), "")
+          << "seed " << seed << ", " << stretch;
       image = Open();
       ASSERT_EQ(image.status(), absl::OkStatus());
       ASSERT_EQ(model.Compare(**image), absl::OkStatus());

@@ -76,6 +76,16 @@ std::vector<EngineVariant> EngineVariants() {
   return all;
 }
 
+std::vector<EngineVariant> SmallVariants() {
+  std::vector<EngineVariant> small;
+  for (const EngineVariant& variant : EngineVariants()) {
+    if (!variant.create.data_file.empty()) continue;
+    if (variant.create.cluster_bits > 16) continue;
+    small.push_back(variant);
+  }
+  return small;
+}
+
 absl::StatusOr<std::unique_ptr<Image>> EngineVariant::Open(
     File& file, File& data_file, ImageOptions options) const {
   if (!create.data_file.empty()) {

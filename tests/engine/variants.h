@@ -37,6 +37,10 @@ struct EngineVariant {
 
 std::vector<EngineVariant> EngineVariants();
 
+// Those with all in one file and clusters of at most 64 KiB: small enough to be
+// looked at thousands of times.
+std::vector<EngineVariant> SmallVariants();
+
 }  // namespace qcow2
 
 #endif  // TESTS_ENGINE_VARIANTS_H_

@@ -4,13 +4,10 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "checker/check.h"
 #include "engine/format/header_extension.h"
 #include "engine/image/amend.h"
 #include "engine/image/create.h"
@@ -20,15 +17,14 @@
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
+#include "tests/engine/soundness.h"
 #include "tests/operations/scene.h"
 
 namespace qcow2 {
 namespace {
 
-using checker::CheckReport;
 using repair::CallFault;
 using repair::SimulatedDisk;
-using repair::Survival;
 using Bytes = std::vector<std::byte>;
 
 constexpr uint64_t kClusters = 150;
@@ -57,26 +53,6 @@ absl::StatusOr<std::unique_ptr<Image>> Open(File& file, bool writable) {
   options.refcount_cache_bytes = 0;
   return Image::Open(std::make_unique<ForwardingFile>(file),
                      std::move(options));
-}
-
-// Corruptions but for leaked clusters that look like L2 tables.
-uint64_t TrueCorruptions(const CheckReport& report) {
-  return report.counts.corruptions -
-         report.OccurrencesOf(checker::Problem::kOrphanL2Table);
-}
-
-CheckReport Check(const File& file) {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  return checker::CheckImage(file, "image", options);
-}
-
-std::string Corruptions(const CheckReport& report) {
-  std::string text;
-  for (const auto& finding : report.problems) {
-    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
-  }
-  return text;
 }
 
 class ChangeCrashTest : public testing::TestWithParam<ChangeCase> {
@@ -119,8 +95,8 @@ class ChangeCrashTest : public testing::TestWithParam<ChangeCase> {
   }
 
   void ExpectSound(MemoryFile& file) {
-    const CheckReport report = Check(file);
-    ASSERT_EQ(TrueCorruptions(report), 0u) << Corruptions(report);
+    const checker::CheckReport report = CheckFile(file);
+    ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report);
     const Bytes now = Contents(file);
     ASSERT_TRUE(now.size() == before_.size() || now.size() == size_after_)
         << now.size();
@@ -158,23 +134,10 @@ TEST_P(ChangeCrashTest, LeavesTheOldImageOrTheNewOne) {
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
   }
   MemoryFile finished(disk.image_contents());
-  ASSERT_EQ(Corruptions(Check(finished)), "");
+  ASSERT_EQ(FindingsOf(CheckFile(finished)), "");
   ASSERT_EQ(Contents(finished).size(), size_after_);
-  std::mt19937_64 random(5);
-  for (size_t operations = 0; operations <= disk.operations(); ++operations) {
-    for (int trial = 0; trial < kTrials; ++trial) {
-      const Survival survival = trial == 0   ? Survival::kNothing
-                                : trial == 1 ? Survival::kEverything
-                                             : Survival::kRandom;
-      MemoryFile file(
-          disk.AfterCrash(operations, survival, random)->image_contents());
-      ExpectSound(file);
-      if (HasFatalFailure() || HasNonfatalFailure()) {
-        FAIL() << "after " << operations << " of " << disk.operations()
-               << " operations, survival " << static_cast<int>(survival);
-      }
-    }
-  }
+  AtEveryCrash(disk, 0, kTrials,
+               [&](MemoryFile& file, size_t) { ExpectSound(file); });
 }
 
 TEST_P(ChangeCrashTest, ComesBackFromEveryFault) {

@@ -6,10 +6,10 @@
 #include <fstream>
 #include <random>
 
-#include "checker/check.h"
 #include "engine/storage/posix_file.h"
 #include "gtest/gtest.h"
 #include "tests/differential/qemu_img.h"
+#include "tests/engine/soundness.h"
 
 namespace qcow2 {
 
@@ -47,19 +47,7 @@ void Scene::MakeRaw(const std::string& name, uint64_t size,
 std::string Scene::Complaints(const std::string& name) const {
   const auto file = PosixFile::Open(Path(name));
   if (!file.ok()) return file.status().ToString();
-  checker::CheckOptions options;
-  options.jobs = 1;
-  const checker::CheckReport report =
-      checker::CheckImage(**file, Path(name), options);
-  std::string text;
-  for (const auto* findings : {&report.problems, &report.warnings}) {
-    for (const checker::Finding& finding : *findings) {
-      text += checker::DescribeFinding(finding) + "\n";
-    }
-  }
-  for (const std::string& error : report.errors) text += error + "\n";
-  if (report.status != checker::CheckStatus::kClean) text += "not clean\n";
-  return text + QemuImg("check -q " + name);
+  return FindingsOf(CheckFile(**file)) + QemuImg("check -q " + name);
 }
 
 std::string Scene::Differences(const std::string& a,
