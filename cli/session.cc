@@ -17,13 +17,6 @@ namespace {
 using checker::CheckReport;
 using checker::Problem;
 
-// A reader can live with others that read, or write what does not change what
-// is read; not with a guest that writes.
-constexpr LockRequest kReaderLocks = {
-    .held = kLockConsistentRead,
-    .shared = kLockConsistentRead | kLockWriteUnchanged,
-};
-
 absl::Status Busy(const std::string& path) {
   return absl::UnavailableError(
       "'" + path +

@@ -10,16 +10,6 @@
 namespace qcow2::repair {
 namespace {
 
-// As a check: beside others that read, or write what reads the same.
-constexpr LockRequest kReaderLocks = {
-    .held = kLockConsistentRead,
-    .shared = kLockConsistentRead | kLockWriteUnchanged,
-};
-constexpr LockRequest kWriterLocks = {
-    .held = kLockConsistentRead | kLockWrite | kLockResize,
-    .shared = kLockConsistentRead,
-};
-
 absl::Status Busy(const std::string& path) {
   return absl::UnavailableError(absl::StrCat(
       "'", path,

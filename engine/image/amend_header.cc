@@ -1,12 +1,13 @@
 // What changes by the header alone.
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/format/header.h"
 #include "engine/format/header_extension.h"
 #include "engine/image/amend.h"
-#include "engine/image/amend_snapshot_table.h"
 #include "engine/image/create_header.h"
+#include "engine/image/new_table.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {
@@ -27,6 +28,18 @@ HeaderArea Upgraded(const HeaderArea& area) {
     }
   }
   return next;
+}
+
+// What version 3 asks of the snapshots, in a new table; nothing where they have
+// it.
+absl::Status CompleteSnapshotTable(Metadata& metadata) {
+  std::vector<SnapshotEntry> snapshots = metadata.snapshots();
+  if (!CompleteSnapshots(snapshots, metadata.header().size)) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const ClusterRun table,
+                   WriteNewSnapshotTable(metadata, snapshots));
+  return SwitchToSnapshotTable(metadata, table, std::move(snapshots));
 }
 
 absl::Status CheckName(const std::string& what, const std::string& name) {

@@ -16,14 +16,6 @@
 namespace qcow2 {
 namespace {
 
-constexpr LockRequest kReaderLocks = {
-    .held = kLockConsistentRead,
-    .shared = kLockConsistentRead | kLockWriteUnchanged,
-};
-constexpr LockRequest kWriterLocks = {
-    .held = kLockConsistentRead | kLockWrite | kLockResize,
-    .shared = kLockConsistentRead,
-};
 constexpr LockRequest kUnconcernedLocks = {
     .held = kLockConsistentRead,
     .shared =

@@ -10,6 +10,7 @@
 #include "engine/format/header.h"
 #include "engine/format/header_extension.h"
 #include "engine/format/l1_entry.h"
+#include "engine/image/new_table.h"
 #include "engine/image/snapshot_graph.h"
 #include "engine/mutex.h"
 #include "engine/status_macros.h"
@@ -133,18 +134,6 @@ SnapshotEntry EntryFor(const NewSnapshot& snapshot, const Metadata& metadata) {
   return entry;
 }
 
-// Gives an entry what version 3 asks for and older tables lack.
-void CompleteExtraData(SnapshotEntry& entry, const Header& header) {
-  if (header.version < 3 || entry.extra_data.size() >= kSnapshotExtraSizeV3) {
-    return;
-  }
-  const uint64_t vm_state_size = entry.vm_state_size();
-  const uint64_t disk_size = entry.disk_size().value_or(header.size);
-  entry.extra_data.resize(kSnapshotExtraSizeV3);
-  StoreBe64(entry.extra_data.data(), vm_state_size);
-  StoreBe64(entry.extra_data.data() + 8, disk_size);
-}
-
 // One operation on the snapshots of an image that nobody else uses meanwhile:
 // all ranges and the metadata are held.
 class SnapshotWork {
@@ -159,12 +148,8 @@ class SnapshotWork {
   absl::Status Delete(std::string_view id_or_name);
 
  private:
-  // Writes `bytes` to clusters of their own, which are empty for no bytes.
-  absl::StatusOr<ClusterRun> WriteTable(std::span<const std::byte> bytes);
   absl::StatusOr<ClusterRun> WriteSnapshotTable(
       std::vector<SnapshotEntry>& snapshots);
-  // Makes that table, with these entries, the image's.
-  absl::Status SwitchTo(ClusterRun table, std::vector<SnapshotEntry> snapshots);
   absl::StatusOr<ClusterRun> WriteL1Copy(SnapshotEntry& entry);
   // The rest of Create once its tables are written.
   absl::Status ShareWithSnapshot();
@@ -179,57 +164,23 @@ class SnapshotWork {
   const Geometry& geometry_;
 };
 
-absl::StatusOr<ClusterRun> SnapshotWork::WriteTable(
-    std::span<const std::byte> bytes) {
-  ClusterRun run{HostCluster(0), geometry_.ClustersFor(bytes.size())};
-  if (run.clusters == 0) return run;
-  ASSIGN_OR_RETURN(run.first, metadata_.AllocateTable(run.clusters));
-  const HostOffset offset = geometry_.OffsetOf(run.first);
-  std::vector<std::byte> clusters(run.clusters << geometry_.cluster_bits());
-  std::copy(bytes.begin(), bytes.end(), clusters.begin());
-  absl::Status status = metadata_.GuardWrite({offset.value(), clusters.size()});
-  if (status.ok()) {
-    metadata_.NoteDataWritten();
-    status = core_.file->Pwrite(offset.value(), clusters);
-  }
-  if (!status.ok()) {
-    metadata_.FreeLater(run, FreeReason::kNever);
-    return status;
-  }
-  return run;
-}
-
 absl::StatusOr<ClusterRun> SnapshotWork::WriteL1Copy(SnapshotEntry& entry) {
   std::vector<std::byte> bytes(metadata_.l1_size() * kL1EntrySize);
   for (uint64_t i = 0; i < metadata_.l1_size(); ++i) {
     StoreBe64(bytes.data() + i * kL1EntrySize,
               metadata_.l1_entry(i).raw() & ~kCopiedFlag);
   }
-  ASSIGN_OR_RETURN(const ClusterRun run, WriteTable(bytes));
+  ASSIGN_OR_RETURN(const ClusterRun run, WriteNewTable(metadata_, bytes));
   entry.l1_table_offset = geometry_.OffsetOf(run.first);
   return run;
 }
 
 absl::StatusOr<ClusterRun> SnapshotWork::WriteSnapshotTable(
     std::vector<SnapshotEntry>& snapshots) {
-  for (SnapshotEntry& entry : snapshots) {
-    CompleteExtraData(entry, metadata_.header());
+  if (metadata_.header().version >= 3) {
+    CompleteSnapshots(snapshots, metadata_.header().size);
   }
-  const std::vector<std::byte> bytes = EncodeSnapshotTable(snapshots);
-  if (bytes.size() > kMaxSnapshotTableBytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        core_.file->name(), ": the snapshot table would have ", bytes.size(),
-        " bytes, more than ", kMaxSnapshotTableBytes));
-  }
-  return WriteTable(bytes);
-}
-
-absl::Status SnapshotWork::SwitchTo(ClusterRun table,
-                                    std::vector<SnapshotEntry> snapshots) {
-  HeaderArea next = metadata_.area();
-  next.header.nb_snapshots = static_cast<uint32_t>(snapshots.size());
-  next.header.snapshots_offset = geometry_.OffsetOf(table.first);
-  return metadata_.SwitchSnapshots(std::move(next), std::move(snapshots));
+  return WriteNewSnapshotTable(metadata_, snapshots);
 }
 
 absl::Status SnapshotWork::ShareWithSnapshot() {
@@ -270,7 +221,8 @@ absl::StatusOr<SnapshotEntry> SnapshotWork::Create(
     if (table_run.ok()) metadata_.FreeLater(*table_run, FreeReason::kOther);
     return status;
   }
-  RETURN_IF_ERROR(SwitchTo(*table_run, std::move(snapshots)));
+  RETURN_IF_ERROR(
+      SwitchToSnapshotTable(metadata_, *table_run, std::move(snapshots)));
   RETURN_IF_ERROR(DropVmState());
   RETURN_IF_ERROR(metadata_.Flush());
   return entry;
@@ -362,7 +314,8 @@ absl::Status SnapshotWork::Delete(std::string_view id_or_name) {
   std::vector<SnapshotEntry> snapshots = metadata_.snapshots();
   snapshots.erase(snapshots.begin() + static_cast<ptrdiff_t>(index));
   ASSIGN_OR_RETURN(const ClusterRun table, WriteSnapshotTable(snapshots));
-  RETURN_IF_ERROR(SwitchTo(table, std::move(snapshots)));
+  RETURN_IF_ERROR(
+      SwitchToSnapshotTable(metadata_, table, std::move(snapshots)));
   RETURN_IF_ERROR(SetCopiedBefore(metadata_, entries));
   RETURN_IF_ERROR(metadata_.FlushCounts());
   RETURN_IF_ERROR(UncountGraph(metadata_, entries));

@@ -40,6 +40,17 @@ struct LockRequest {
   uint32_t shared = 0;
 };
 
+// Who only reads: beside others that read, or write what reads the same.
+inline constexpr LockRequest kReaderLocks = {
+    .held = kLockConsistentRead,
+    .shared = kLockConsistentRead | kLockWriteUnchanged,
+};
+// Who writes: beside others that only read, if they let it.
+inline constexpr LockRequest kWriterLocks = {
+    .held = kLockConsistentRead | kLockWrite | kLockResize,
+    .shared = kLockConsistentRead,
+};
+
 // What a reader is about to do with a stretch of the file.
 enum class Access {
   kNormal,      // Nothing in particular: undoes the others.

@@ -13,11 +13,6 @@ namespace {
 // Who may read an image decides the user's umask.
 constexpr mode_t kMode = 0666;
 
-constexpr LockRequest kWriterLocks = {
-    .held = kLockConsistentRead | kLockWrite | kLockResize,
-    .shared = kLockConsistentRead,
-};
-
 }  // namespace
 
 absl::StatusOr<NewFile> OpenNewFile(const std::string& path) {
