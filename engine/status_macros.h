@@ -10,11 +10,11 @@
 #include "absl/status/statusor.h"
 
 // Leaves the function with `expression`'s status unless it is OK.
-#define RETURN_IF_ERROR(expression)                          \
-  do {                                                       \
+#define RETURN_IF_ERROR(expression)                           \
+  do {                                                        \
     if (absl::Status status_ = (expression); !status_.ok()) { \
-      return status_;                                        \
-    }                                                        \
+      return status_;                                         \
+    }                                                         \
   } while (false)
 
 #define QCOW2_STATUS_CONCAT_INNER(a, b) a##b
@@ -26,7 +26,7 @@
 
 // Assigns the value of a StatusOr expression to `target` (which may be a
 // declaration), or leaves the function with its status.
-#define ASSIGN_OR_RETURN(target, expression)                              \
+#define ASSIGN_OR_RETURN(target, expression)                                \
   QCOW2_ASSIGN_OR_RETURN(QCOW2_STATUS_CONCAT(status_or_, __LINE__), target, \
                          expression)
 

@@ -11,12 +11,6 @@
 namespace qcow2 {
 namespace {
 
-// As of everybody who writes an image.
-constexpr LockRequest kWriterLocks = {
-    .held = kLockConsistentRead | kLockWrite | kLockResize,
-    .shared = kLockConsistentRead,
-};
-
 absl::Status Named(const File& file, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(file.name(), ": ", status.message()));
