@@ -1,9 +1,11 @@
 // qcow2-tool bench: how many requests a second.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "cli/tool/disk_options.h"
 #include "cli/tool/text_output.h"
 #include "engine/status_macros.h"
+#include "engine/storage/page_buffer.h"
 
 namespace qcow2::tool {
 namespace {
@@ -67,7 +70,9 @@ class Bench {
 
  private:
   void Work() {
-    std::vector<std::byte> buffer(size_, pattern_);
+    PageBuffer memory;
+    const std::span<std::byte> buffer = memory.Take(size_);
+    std::fill(buffer.begin(), buffer.end(), pattern_);
     while (!failed_.load() && !console_.cancelled()) {
       const uint64_t index = next_.fetch_add(1);
       if (index >= count_) return;
@@ -78,7 +83,7 @@ class Bench {
       if (status_.ok()) status_ = status;
     }
   }
-  absl::Status Request(uint64_t index, std::vector<std::byte>& buffer) {
+  absl::Status Request(uint64_t index, std::span<std::byte> buffer) {
     const uint64_t offset = begin_ + index % places_ * step_;
     if (!write_) return disk_.Read(offset, buffer);
     RETURN_IF_ERROR(disk_.Write(offset, buffer));

@@ -60,7 +60,7 @@ absl::StatusOr<GuestExtent> RawDisk::ExtentAt(uint64_t offset,
   RETURN_IF_ERROR(CheckRange("look at", offset, 0));
   const uint64_t length = std::min(max_length, size_bytes() - offset);
   if (length == 0) return GuestExtent{GuestExtentKind::kZeros, 0};
-  ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(offset));
+  ASSIGN_OR_RETURN(const ByteRange data, NextData(offset));
   // Where there is no more data the file may end before the disk does.
   if (data.length == 0 || data.offset - offset >= length) {
     return GuestExtent{GuestExtentKind::kZeros, length};
@@ -69,6 +69,19 @@ absl::StatusOr<GuestExtent> RawDisk::ExtentAt(uint64_t offset,
     return GuestExtent{GuestExtentKind::kZeros, data.offset - offset};
   }
   return GuestExtent{GuestExtentKind::kData, std::min(length, data.length)};
+}
+
+absl::StatusOr<ByteRange> RawDisk::NextData(uint64_t offset) {
+  {
+    MutexLock held(&mutex_);
+    if (offset >= data_.offset && offset - data_.offset < data_.length) {
+      return ByteRange{offset, data_.length - (offset - data_.offset)};
+    }
+  }
+  ASSIGN_OR_RETURN(const ByteRange data, file_->NextData(offset));
+  MutexLock held(&mutex_);
+  data_ = data;
+  return data;
 }
 
 absl::Status RawDisk::Write(uint64_t offset, std::span<const std::byte> data) {
@@ -97,7 +110,10 @@ absl::Status RawDisk::Discard(uint64_t offset, uint64_t length) {
 
 absl::Status RawDisk::Punch(uint64_t offset, uint64_t length) {
   if (length == 0) return absl::OkStatus();
-  return file_->PunchHole({offset, length});
+  const absl::Status status = file_->PunchHole({offset, length});
+  MutexLock held(&mutex_);
+  data_ = {};
+  return status;
 }
 
 absl::Status RawDisk::Flush() {
@@ -110,6 +126,8 @@ absl::Status RawDisk::Resize(uint64_t size) {
   if (!writable_) return CheckWrite("resize", 0, 0);
   RETURN_IF_ERROR(file_->Truncate(size));
   size_ = size;
+  MutexLock held(&mutex_);
+  data_ = {};
   return absl::OkStatus();
 }
 

@@ -11,9 +11,11 @@
 #include <span>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/image/guest_disk.h"
+#include "engine/mutex.h"
 #include "engine/storage/file.h"
 
 namespace qcow2 {
@@ -62,8 +64,15 @@ class RawDisk : public GuestDisk {
                           uint64_t length) const;
   absl::Status Punch(uint64_t offset, uint64_t length);
 
+  // Where the next data of the file is, from `offset` on.
+  absl::StatusOr<ByteRange> NextData(uint64_t offset);
+
   const std::unique_ptr<File> file_;
   std::atomic<uint64_t> size_;
+  // Data that was found last. To find where it ends can take a file system as
+  // long as it is. What was written since is data as well, at worst too much.
+  Mutex mutex_;
+  ByteRange data_ ABSL_GUARDED_BY(mutex_);
   const bool writable_;
 };
 

@@ -157,6 +157,43 @@ TEST(RawDiskTest, HolesAreZeros) {
   expect(400, 10, GuestExtentKind::kZeros, 0);
 }
 
+// Data everywhere until a hole is punched, then nowhere.
+class CountingFile : public ForwardingFile {
+ public:
+  using ForwardingFile::ForwardingFile;
+  absl::StatusOr<ByteRange> NextData(uint64_t offset) const override {
+    ++searches_;
+    if (punched_) return ByteRange{400, 0};
+    return ByteRange{offset, 400 - offset};
+  }
+  absl::Status PunchHole(ByteRange range) override {
+    punched_ = true;
+    return ForwardingFile::PunchHole(range);
+  }
+  int searches() const { return searches_; }
+
+ private:
+  mutable int searches_ = 0;
+  bool punched_ = false;
+};
+
+TEST(RawDiskTest, TheEndOfDataIsLookedForOnce) {
+  MemoryFile memory(std::vector<std::byte>(400));
+  CountingFile file(memory);
+  const auto disk = DiskOver(file);
+  for (uint64_t offset = 0; offset < 400; offset += 10) {
+    const auto extent = disk->ExtentAt(offset, 1000);
+    ASSERT_TRUE(extent.ok()) << extent.status();
+    EXPECT_EQ(extent->kind, GuestExtentKind::kData);
+    EXPECT_EQ(extent->length_bytes, 400 - offset);
+  }
+  EXPECT_EQ(file.searches(), 1);
+  ASSERT_TRUE(disk->Discard(0, 400).ok());
+  const auto extent = disk->ExtentAt(10, 1000);
+  ASSERT_TRUE(extent.ok()) << extent.status();
+  EXPECT_EQ(extent->kind, GuestExtentKind::kZeros);
+}
+
 TEST(RawDiskTest, ZerosOnlyLoseTheirSpaceWhereAllowed) {
   MemoryFile memory(std::vector<std::byte>(3 << 20, std::byte{7}));
   RecordingFile file(memory);

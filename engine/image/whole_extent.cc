@@ -22,4 +22,14 @@ absl::StatusOr<GuestExtent> WholeExtentAt(GuestDisk& disk, uint64_t offset,
   }
 }
 
+absl::StatusOr<GuestExtent> KnownExtent::At(
+    uint64_t offset, const std::function<absl::StatusOr<GuestExtent>()>& ask) {
+  if (offset < begin_ || offset >= end_) {
+    ASSIGN_OR_RETURN(extent_, ask());
+    begin_ = offset;
+    end_ = offset + extent_.length_bytes;
+  }
+  return GuestExtent{extent_.kind, end_ - offset};
+}
+
 }  // namespace qcow2

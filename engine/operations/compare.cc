@@ -1,14 +1,15 @@
 #include "engine/operations/compare.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include "engine/image/whole_extent.h"
 #include "engine/operations/zero_bytes.h"
 #include "engine/status_macros.h"
+#include "engine/storage/page_buffer.h"
 
 namespace qcow2 {
 namespace {
@@ -38,8 +39,8 @@ class Comparison {
   GuestDisk& a_;
   GuestDisk& b_;
   const CompareOptions& options_;
-  std::vector<std::byte> bytes_a_;
-  std::vector<std::byte> bytes_b_;
+  PageBuffer buffer_a_;
+  PageBuffer buffer_b_;
 };
 
 bool IsData(const GuestExtent& extent) {
@@ -48,35 +49,43 @@ bool IsData(const GuestExtent& extent) {
 
 absl::StatusOr<std::optional<uint64_t>> Comparison::InContents(uint64_t begin,
                                                                uint64_t end) {
-  bytes_a_.resize(end - begin);
-  bytes_b_.resize(end - begin);
-  RETURN_IF_ERROR(a_.Read(begin, bytes_a_));
-  RETURN_IF_ERROR(b_.Read(begin, bytes_b_));
+  const std::span<std::byte> bytes_a = buffer_a_.Take(end - begin);
+  const std::span<std::byte> bytes_b = buffer_b_.Take(end - begin);
+  RETURN_IF_ERROR(a_.Read(begin, bytes_a));
+  RETURN_IF_ERROR(b_.Read(begin, bytes_b));
+  // Many bytes at a time; only where there is a difference, one by one.
+  if (std::memcmp(bytes_a.data(), bytes_b.data(), bytes_a.size()) == 0) {
+    return std::nullopt;
+  }
   const auto [in_a, in_b] =
-      std::mismatch(bytes_a_.begin(), bytes_a_.end(), bytes_b_.begin());
-  if (in_a == bytes_a_.end()) return std::nullopt;
-  return begin + static_cast<uint64_t>(in_a - bytes_a_.begin());
+      std::mismatch(bytes_a.begin(), bytes_a.end(), bytes_b.begin());
+  return begin + static_cast<uint64_t>(in_a - bytes_a.begin());
 }
 
 absl::StatusOr<std::optional<uint64_t>> Comparison::FirstNonZero(
     GuestDisk& disk, uint64_t begin, uint64_t end) {
-  bytes_a_.resize(end - begin);
-  RETURN_IF_ERROR(disk.Read(begin, bytes_a_));
-  if (AllZeros(bytes_a_)) return std::nullopt;
+  const std::span<std::byte> bytes = buffer_a_.Take(end - begin);
+  RETURN_IF_ERROR(disk.Read(begin, bytes));
+  if (AllZeros(bytes)) return std::nullopt;
   const auto found =
-      std::find_if(bytes_a_.begin(), bytes_a_.end(),
+      std::find_if(bytes.begin(), bytes.end(),
                    [](std::byte byte) { return byte != std::byte{0}; });
-  return begin + static_cast<uint64_t>(found - bytes_a_.begin());
+  return begin + static_cast<uint64_t>(found - bytes.begin());
 }
 
 absl::Status Comparison::CompareCommon(uint64_t end, CompareResult& result) {
   const uint64_t total = std::max(a_.size_bytes(), b_.size_bytes());
+  KnownExtent known_a;
+  KnownExtent known_b;
   for (uint64_t at = 0; at < end;) {
     RETURN_IF_ERROR(options_.control.CheckCancelled());
-    ASSIGN_OR_RETURN(const GuestExtent in_a, WholeExtentAt(a_, at, end - at));
-    ASSIGN_OR_RETURN(const GuestExtent in_b,
-                     WholeExtentAt(b_, at, in_a.length_bytes));
-    uint64_t length = in_b.length_bytes;
+    ASSIGN_OR_RETURN(const GuestExtent in_a, known_a.At(at, [&] {
+      return WholeExtentAt(a_, at, end - at);
+    }));
+    ASSIGN_OR_RETURN(const GuestExtent in_b, known_b.At(at, [&] {
+      return WholeExtentAt(b_, at, end - at);
+    }));
+    uint64_t length = std::min(in_a.length_bytes, in_b.length_bytes);
     if (options_.strict && in_a.kind != in_b.kind) {
       result.difference = DiskDifference::kAllocation;
       result.offset = at;
@@ -106,10 +115,12 @@ absl::Status Comparison::CompareCommon(uint64_t end, CompareResult& result) {
 absl::Status Comparison::CompareRest(GuestDisk& longer, uint64_t begin,
                                      CompareResult& result) {
   const uint64_t end = longer.size_bytes();
+  KnownExtent known;
   for (uint64_t at = begin; at < end;) {
     RETURN_IF_ERROR(options_.control.CheckCancelled());
-    ASSIGN_OR_RETURN(const GuestExtent extent,
-                     WholeExtentAt(longer, at, end - at));
+    ASSIGN_OR_RETURN(const GuestExtent extent, known.At(at, [&] {
+      return WholeExtentAt(longer, at, end - at);
+    }));
     uint64_t length = extent.length_bytes;
     if (IsData(extent)) {
       length = std::min(length, kPieceBytes);

@@ -10,6 +10,7 @@
 #include "engine/operations/piece_queue.h"
 #include "engine/operations/zero_bytes.h"
 #include "engine/status_macros.h"
+#include "engine/storage/page_buffer.h"
 
 namespace qcow2 {
 namespace {
@@ -70,9 +71,9 @@ class Worker {
         RETURN_IF_ERROR(TakeTurn(piece));
         RETURN_IF_ERROR(WriteZeros(piece.offset, piece.length));
       } else {
-        buffer_.resize(piece.length);
-        RETURN_IF_ERROR(source_.Read(piece.offset, buffer_));
-        RETURN_IF_ERROR(CopyData(piece, buffer_));
+        const std::span<std::byte> bytes = buffer_.Take(piece.length);
+        RETURN_IF_ERROR(source_.Read(piece.offset, bytes));
+        RETURN_IF_ERROR(CopyData(piece, bytes));
       }
       queue_.Done(piece);
     }
@@ -82,7 +83,7 @@ class Worker {
   GuestDisk& target_;
   const CopyOptions& options_;
   PieceQueue& queue_;
-  std::vector<std::byte> buffer_;
+  PageBuffer buffer_;
 };
 
 // Writes data where it belongs, in any order.

@@ -2,18 +2,12 @@
 
 #include <algorithm>
 
-#include "engine/image/whole_extent.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {
 
 absl::StatusOr<GuestExtent> PieceQueue::ExtentAt(uint64_t offset) {
-  if (offset < known_begin_ || offset >= known_end_) {
-    ASSIGN_OR_RETURN(known_, AskForExtent(offset));
-    known_begin_ = offset;
-    known_end_ = offset + known_.length_bytes;
-  }
-  return GuestExtent{known_.kind, known_end_ - offset};
+  return known_.At(offset, [&] { return AskForExtent(offset); });
 }
 
 absl::StatusOr<GuestExtent> PieceQueue::AskForExtent(uint64_t offset) const {

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/image/guest_disk.h"
+#include "engine/image/whole_extent.h"
 #include "engine/mutex.h"
 #include "engine/operations/operation_control.h"
 
@@ -75,11 +76,7 @@ class PieceQueue {
   CondVar changed_;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   uint64_t position_ ABSL_GUARDED_BY(mutex_) = 0;
-  // The extent asked for last. To find where one ends can take a file system
-  // as long as the extent is: nobody asks again for each of its pieces.
-  GuestExtent known_ ABSL_GUARDED_BY(mutex_);
-  uint64_t known_begin_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t known_end_ ABSL_GUARDED_BY(mutex_) = 0;
+  KnownExtent known_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   // Pieces that are done. Those before a turn are all of them only where
   // everybody waits for his turn.
