@@ -223,9 +223,24 @@ std::string ErrorLines(const ImageReport& report) {
   return text;
 }
 
+// Whether a repair has something to do about any of the problems.
+bool CanBeRepaired(const CheckReport& report) {
+  return report.problems_omitted > 0 ||
+         std::any_of(report.problems.begin(), report.problems.end(),
+                     [](const checker::Finding& finding) {
+                       return checker::RowOf(finding.problem).repair_class !=
+                              checker::RepairClass::kNone;
+                     });
+}
+
 // What the owner of the image had better do.
 std::string Advice(const CheckReport& report) {
   if (report.cancelled) return "Check again; this is no verdict.";
+  if (report.counts.corruptions > 0 && !CanBeRepaired(report)) {
+    return "Do not start a guest on the image and do not write to it. Nothing "
+           "here can be repaired: see that it is the right file, or restore it "
+           "from a backup; --explain=CODE tells more about each finding.";
+  }
   if (report.counts.corruptions > 0) {
     return "Do not start a guest on the image and do not write to it. Make a "
            "copy of the file first if you can, then see what --repair "

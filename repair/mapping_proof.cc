@@ -397,7 +397,15 @@ void MappingProof::CountBytes() {
   uint64_t all = 0;
   for (const TablePair& pair : pairs_) {
     const uint64_t bits = rules_before_.geometry.l2_coverage_bits();
-    all += std::max(pair.before->disk_size_bytes, pair.before->entries << bits);
+    const uint64_t size = pair.before->disk_size_bytes;
+    // What further entries map is VM state. The last L2 table of the disk maps
+    // more than the disk has.
+    const uint64_t windows =
+        (size >> bits) + ((size & ((uint64_t{1} << bits) - 1)) != 0 ? 1 : 0);
+    all += size;
+    if (pair.before->entries > windows) {
+      all += (pair.before->entries - windows) << bits;
+    }
   }
   ProofStatistics& statistics = log_.statistics;
   statistics.guest_bytes_by_mapping =

@@ -29,6 +29,13 @@ int RefuseUsage(const Console& console, const std::string& what) {
   return kExitUsage;
 }
 
+// A misspelt subcommand is told apart from a missing one.
+std::string Explain(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  if (!app.get_subcommands().empty() || unknown.empty()) return error.what();
+  return "there is no subcommand '" + unknown.front() + "'";
+}
+
 }  // namespace
 
 int RunTool(const std::vector<std::string>& arguments, const Console& console) {
@@ -46,7 +53,7 @@ int RunTool(const std::vector<std::string>& arguments, const Console& console) {
   } catch (const CLI::CallForVersion& version) {
     return Print(console, std::string(version.what()) + "\n");
   } catch (const CLI::ParseError& error) {
-    return RefuseUsage(console, error.what());
+    return RefuseUsage(console, Explain(*app, error));
   }
   const absl::StatusOr<int> code = chosen(console);
   if (code.ok()) return *code;

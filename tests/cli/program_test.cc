@@ -127,6 +127,17 @@ TEST_F(ProgramTest, AnEmptyFileIsDiagnosed) {
       << outcome.standard_output;
 }
 
+TEST_F(ProgramTest, NoRepairIsProposedWhereNoneCanBeDone) {
+  const std::string path = folder_ / "junk";
+  WriteFile(path, std::string(70000, 'j'));
+  const Outcome outcome = Fsck({path});
+  EXPECT_NE(outcome.standard_output.find(
+                "do not write to it. Nothing\nhere can be repaired"),
+            std::string::npos)
+      << outcome.standard_output;
+  EXPECT_EQ(outcome.standard_output.find("--repair"), std::string::npos);
+}
+
 TEST_F(ProgramTest, ManyImagesInEveryFormat) {
   const std::vector<std::string> images = {clean_, leaky_, folder_ / "missing"};
   const auto with = [&](const std::string& option) {

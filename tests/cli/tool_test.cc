@@ -70,6 +70,14 @@ TEST_F(ToolTest, HelpIsOnStandardOutputAndUsageErrorsAreNot) {
   EXPECT_NE(missing.standard_error.find("qcow2-tool: "), std::string::npos);
 }
 
+TEST_F(ToolTest, AMisspeltSubcommandIsNamed) {
+  EXPECT_NE(Tool({"creat", "x", "1M"})
+                .standard_error.find("there is no subcommand 'creat'"),
+            std::string::npos);
+  EXPECT_NE(Tool({}).standard_error.find("A subcommand is required"),
+            std::string::npos);
+}
+
 TEST_F(ToolTest, WhatIsWrittenIsRead) {
   const std::string path = Image();
   EXPECT_EQ(
