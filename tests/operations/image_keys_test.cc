@@ -6,12 +6,10 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "checker/check.h"
 #include "engine/codec/luks.h"
 #include "engine/codec/luks_create.h"
 #include "engine/format/header.h"
@@ -23,6 +21,7 @@
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
+#include "tests/engine/soundness.h"
 #include "tests/operations/scene.h"
 
 namespace qcow2 {
@@ -30,7 +29,6 @@ namespace {
 
 using repair::CallFault;
 using repair::SimulatedDisk;
-using repair::Survival;
 using Bytes = std::vector<std::byte>;
 
 constexpr uint64_t kDiskBytes = uint64_t{64} << 10;
@@ -94,13 +92,6 @@ bool Opens(MemoryFile& file, const std::string& word) {
   return true;
 }
 
-void ExpectClean(const File& file) {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  const auto report = checker::CheckImage(file, "image", options);
-  EXPECT_EQ(report.counts.corruptions + report.counts.leaks, 0u);
-}
-
 // A change of the keys, and which word it is about.
 struct KeyCase {
   std::string name;
@@ -127,7 +118,7 @@ class ImageKeysTest : public testing::TestWithParam<KeyCase> {
   void ExpectSound(MemoryFile& file) {
     EXPECT_TRUE(Opens(file, "stays"));
     ExpectSlotsOpen(file);
-    ExpectClean(file);
+    EXPECT_EQ(FindingsOf(CheckFile(file)), "");
   }
 
   const Bytes created_ = MakeImage();
@@ -139,21 +130,8 @@ TEST_P(ImageKeysTest, CrashLeavesTheOldKeysOrTheNewOnes) {
   ASSERT_EQ(GetParam().change(disk.image()), absl::OkStatus());
   MemoryFile finished(disk.image_contents());
   EXPECT_EQ(Opens(finished, GetParam().word), !GetParam().opens_before);
-  std::mt19937_64 random(7);
-  for (size_t operations = 0; operations <= disk.operations(); ++operations) {
-    for (int trial = 0; trial < 6; ++trial) {
-      const Survival survival = trial == 0   ? Survival::kNothing
-                                : trial == 1 ? Survival::kEverything
-                                             : Survival::kRandom;
-      MemoryFile file(
-          disk.AfterCrash(operations, survival, random)->image_contents());
-      ExpectSound(file);
-      if (HasFailure()) {
-        FAIL() << "after " << operations << " of " << disk.operations()
-               << " operations, survival " << static_cast<int>(survival);
-      }
-    }
-  }
+  AtEveryCrash(disk, 0, 6,
+               [&](MemoryFile& image, size_t) { ExpectSound(image); });
 }
 
 TEST_P(ImageKeysTest, FaultLeavesTheOldKeysOrTheNewOnes) {
