@@ -11,6 +11,7 @@ void AddAllCommands(CLI::App& app, Action& chosen) {
   AddDiskCommands(app, chosen);
   AddSnapshotCommands(app, chosen);
   AddKeyCommands(app, chosen);
+  AddBitmapCommands(app, chosen);
   AddChainCommands(app, chosen);
   AddAmendCommand(app, chosen);
   AddFdiskCommands(app, chosen);

@@ -19,6 +19,8 @@ void AddDiskCommands(CLI::App& app, Action& chosen);
 void AddSnapshotCommands(CLI::App& app, Action& chosen);
 // key list, add, remove
 void AddKeyCommands(CLI::App& app, Action& chosen);
+// bitmap list, add, remove, clear, enable, disable, merge
+void AddBitmapCommands(CLI::App& app, Action& chosen);
 // commit, rebase
 void AddChainCommands(CLI::App& app, Action& chosen);
 void AddAmendCommand(CLI::App& app, Action& chosen);

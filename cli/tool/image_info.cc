@@ -139,7 +139,10 @@ absl::StatusOr<Json> FormatSpecific(const File& file, const HeaderArea& area) {
         (header.compatible_features & kCompatibleLazyRefcounts) != 0;
   }
   const StoredExtension* const bitmaps = area.Find(kExtensionBitmaps);
-  if (v3 && bitmaps != nullptr) {
+  // Without the bit a program that does not know bitmaps has written the image,
+  // and what it has of them is void.
+  if (v3 && bitmaps != nullptr &&
+      (header.autoclear_features & kAutoclearBitmaps) != 0) {
     ASSIGN_OR_RETURN(data["bitmaps"], BitmapsJson(file, *bitmaps));
   }
   data["refcount-bits"] = uint64_t{1} << header.refcount_order;

@@ -53,9 +53,7 @@ absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,
     }
     RETURN_IF_ERROR(
         MapExtent(*core.metadata, core.metadata->l1(), offset, 1).status());
-    if (core.on_change) {
-      RETURN_IF_ERROR(core.on_change(offset, geometry.cluster_size()));
-    }
+    RETURN_IF_ERROR(core.NoteChange(offset, geometry.cluster_size()));
     ASSIGN_OR_RETURN(at, core.metadata->AllocateBytes(compressed.size()));
     RETURN_IF_ERROR(core.metadata->GuardWrite({at.value(), compressed.size()}));
   }

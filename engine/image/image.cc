@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "engine/image/bitmap_marks.h"
+#include "engine/image/bitmap_store.h"
 #include "engine/image/serialized_file.h"
 #include "engine/status_macros.h"
 
@@ -98,14 +98,7 @@ absl::StatusOr<std::unique_ptr<Image>> Image::Open(std::unique_ptr<File> file,
                      MetadataOptionsFor(options, header, geometry)));
   core.metadata->set_data_file(core.data_file.get());
   if (core.writable && HasConsistentBitmaps(*core.metadata)) {
-    core.on_change = [&core, marked = false](uint64_t offset,
-                                             uint64_t) mutable {
-      // VM state is no part of the disk.
-      if (marked || offset >= core.size_bytes.load()) return absl::OkStatus();
-      const absl::Status status = MarkBitmapsInUse(*core.metadata);
-      marked = status.ok();
-      return status;
-    };
+    core.bitmaps = std::make_unique<BitmapTracker>(*core.metadata);
   }
   return image;
 }
@@ -228,9 +221,11 @@ absl::Status Image::Flush() {
 absl::Status Image::Close() {
   if (closed_.exchange(true)) return absl::OkStatus();
   const ExclusiveUse everything(core_);
+  const absl::Status stored =
+      core_.bitmaps == nullptr ? absl::OkStatus() : core_.bitmaps->Store();
   const absl::Status status = core_.metadata->Close();
   core_.file->Unlock();
-  return status;
+  return status.ok() ? stored : status;
 }
 
 const Geometry& Image::geometry() const { return core_.metadata->geometry(); }

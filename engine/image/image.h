@@ -110,8 +110,9 @@ class Image : public GuestDisk {
   // The extent at `offset` with its place in the file.
   absl::StatusOr<MappedExtent> Map(uint64_t offset, uint64_t max_length);
 
-  // Flushes, clears the dirty bit and ends the use of the image. Everything
-  // else returns FailedPrecondition afterwards; a second Close does nothing.
+  // Flushes, stores the dirty bitmaps, clears the dirty bit and ends the use of
+  // the image. Everything else returns FailedPrecondition afterwards; a second
+  // Close does nothing.
   absl::Status Close();
 
   const Geometry& geometry() const;

@@ -14,13 +14,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "engine/codec/sector_cipher.h"
+#include "engine/image/bitmap_tracker.h"
 #include "engine/image/cluster_reader.h"
 #include "engine/image/guest_disk.h"
 #include "engine/image/mapping.h"
@@ -45,19 +45,24 @@ struct ImageCore {
   bool writable = false;
   // Guest bytes, as the header has it.
   std::atomic<uint64_t> size_bytes = 0;
-  // Told of every range of the guest that is about to change, under `mutex`:
-  // dirty bitmaps listen here. An error keeps it as it is. May be empty.
-  std::function<absl::Status(uint64_t offset, uint64_t length)> on_change;
-
   RangeLock ranges;
   Mutex mutex;
   // But for geometry() and NoteDataWritten(), to be used under `mutex`.
   std::unique_ptr<Metadata> metadata;
+  // Told of every range of the guest before it changes, under `mutex`: see
+  // NoteChange. Null where no bitmap can be up to date.
+  std::unique_ptr<BitmapTracker> bitmaps;
 
   // Caches are cleaned of unused tables this often; zero: never.
   std::chrono::seconds cache_clean_interval{0};
   std::chrono::steady_clock::time_point last_clean ABSL_GUARDED_BY(mutex);
 
+  // To be called under `mutex` before these bytes of the guest change. An error
+  // means that they must not.
+  absl::Status NoteChange(uint64_t offset, uint64_t length) {
+    return bitmaps == nullptr ? absl::OkStatus()
+                              : bitmaps->Note(offset, length);
+  }
   // The file guest data is in.
   File& data() const { return data_file != nullptr ? *data_file : *file; }
 };

@@ -285,8 +285,8 @@ absl::Status SnapshotWork::Apply(std::string_view id_or_name) {
   const std::vector<uint64_t> before = metadata_.l1();
   absl::Status status = metadata_.FlushCounts();
   if (status.ok()) status = ClearCopiedOf(entries);
-  if (status.ok() && core_.on_change) {
-    status = core_.on_change(0, std::max(disk_size, size_before));
+  if (status.ok()) {
+    status = core_.NoteChange(0, std::max(disk_size, size_before));
   }
   if (status.ok()) {
     HeaderArea next = metadata_.area();

@@ -408,9 +408,7 @@ absl::Status WriteRequest::Run() {
     {
       MutexLock held(&core_.mutex);
       RETURN_IF_ERROR(core_.metadata->BeginChange());
-      if (core_.on_change) {
-        RETURN_IF_ERROR(core_.on_change(offset_, data_.size()));
-      }
+      RETURN_IF_ERROR(core_.NoteChange(offset_, data_.size()));
       ASSIGN_OR_RETURN(plan, MakePlan());
       if (plan.in_place && !data_file_) {
         RETURN_IF_ERROR(

@@ -161,9 +161,7 @@ absl::Status ZeroRequest::Run(uint64_t begin, uint64_t end,
         std::min(end, (begin | (geometry_.l2_coverage() - 1)) + 1);
     MutexLock held(&core_.mutex);
     RETURN_IF_ERROR(core_.metadata->BeginChange());
-    if (core_.on_change) {
-      RETURN_IF_ERROR(core_.on_change(begin, table_end - begin));
-    }
+    RETURN_IF_ERROR(core_.NoteChange(begin, table_end - begin));
     RETURN_IF_ERROR(RunInTable(begin, table_end, left));
     if (core_.data_file != nullptr) {
       // What the data file holds by itself must agree.

@@ -382,6 +382,56 @@ TEST_F(QemuImgTest, InfoSaysTheSame) {
   }
 }
 
+// Each side reads what the other made of the same bitmaps.
+TEST_F(QemuImgTest, BitmapsAreTheSame) {
+  const std::string path = Image();
+  const auto list = [&] {
+    const Outcome outcome = Tool({"bitmap", "list", "--output=json", path});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.standard_error;
+    return Json::parse(outcome.standard_output);
+  };
+  EXPECT_EQ(list(), Json::array());
+  ASSERT_RUNS(QemuImg({"bitmap", "--add", path, "a"}));
+  ASSERT_RUNS(Tool({"bitmap", "add", "-g", "4K", "--disabled", path, "b"}));
+  EXPECT_EQ(Tool({"bitmap", "add", path, "a"}).exit_code, 1);
+  EXPECT_EQ(Tool({"bitmap", "add", "-g", "5000", path, "c"}).exit_code, 1);
+  ASSERT_RUNS(
+      Tool({"write", "--offset=70000", "--input=" + Path("line"), path}));
+  ExpectSame("info", path);
+  ExpectClean(path);
+  EXPECT_EQ(list(), Json::parse(R"([
+      {"name": "a", "granularity": 65536, "flags": ["auto"],
+       "dirty-bytes": 65536},
+      {"name": "b", "granularity": 4096, "flags": [], "dirty-bytes": 0}])"));
+  ASSERT_RUNS(Tool({"bitmap", "merge", path, "a", "b"}));
+  ASSERT_RUNS(Tool({"bitmap", "clear", path, "a"}));
+  ASSERT_RUNS(Tool({"bitmap", "disable", path, "a"}));
+  ASSERT_RUNS(Tool({"bitmap", "enable", path, "b"}));
+  ASSERT_RUNS(Tool({"zero", "--offset=0", "--length=4096", path}));
+  const Outcome text = Tool({"bitmap", "list", path});
+  EXPECT_EQ(text.standard_output,
+            "NAME  GRANULARITY       DIRTY BYTES  FLAGS\n"
+            "a           65536                 0  -\n"
+            "b            4096             69632  auto\n");
+  const std::string other = Path("other.qcow2");
+  ASSERT_RUNS(Tool({"create", other, "8M"}));
+  ASSERT_RUNS(Tool({"bitmap", "add", other, "sum"}));
+  ASSERT_RUNS(
+      Tool({"bitmap", "merge", "--source-image=" + path, other, "b", "sum"}));
+  EXPECT_NE(Tool({"bitmap", "list", other}).standard_output.find(" 131072 "),
+            std::string::npos);
+  ExpectClean(other);
+  for (const char* name : {"a", "b"}) {
+    ASSERT_RUNS(Tool({"bitmap", "remove", path, name}));
+  }
+  EXPECT_EQ(Tool({"bitmap", "remove", path, "b"}).exit_code, 1);
+  EXPECT_EQ(list(), Json::array());
+  ExpectSame("info", path);
+  ExpectClean(path);
+  ASSERT_RUNS(Tool({"create", "-o", "compat=v2", other, "8M"}));
+  EXPECT_EQ(Tool({"bitmap", "add", other, "b"}).exit_code, 1);
+}
+
 TEST_F(QemuImgTest, InfoSaysTheSameOfAllThatCanBeInAnImage) {
   const std::string path = Path("full.qcow2");
   ASSERT_RUNS(QemuImg({"create", "-q", "-f", "raw", Path("base"), "1M"}));
