@@ -129,6 +129,7 @@ class BitmapWork {
   absl::Status Clear(std::string_view name);
   absl::Status SetRecords(std::string_view name, bool records);
   absl::Status Merge(std::string_view name, const DirtyBits& dirty);
+  absl::Status Resize(uint64_t new_size);
 
  private:
   // The entry of a bitmap that can be used.
@@ -249,9 +250,19 @@ absl::Status BitmapWork::Merge(std::string_view name, const DirtyBits& dirty) {
   return change_.Commit(size_);
 }
 
+absl::Status BitmapWork::Resize(uint64_t new_size) {
+  for (BitmapDirectoryEntry& entry : change_.entries()) {
+    RETURN_IF_ERROR(FindUsable(entry.name).status());
+    ASSIGN_OR_RETURN(const bool resized,
+                     change_.Resize(entry, size_, new_size));
+    if (!resized) return Damaged(*core_.file, entry.name);
+  }
+  return change_.Commit(new_size);
+}
+
+// For who has the image to itself.
 template <typename Work>
-absl::Status Change(ImageCore& core, const Work& work) {
-  const ExclusiveUse everything(core);
+absl::Status ChangeHeld(ImageCore& core, const Work& work) {
   Metadata& metadata = *core.metadata;
   RETURN_IF_ERROR(metadata.BeginChange());
   if (metadata.header().version < 3) {
@@ -269,6 +280,12 @@ absl::Status Change(ImageCore& core, const Work& work) {
                      ? std::make_unique<BitmapTracker>(metadata)
                      : nullptr;
   return metadata.Flush();
+}
+
+template <typename Work>
+absl::Status Change(ImageCore& core, const Work& work) {
+  const ExclusiveUse everything(core);
+  return ChangeHeld(core, work);
 }
 
 // The entry of a bitmap, stored or recording at the moment.
@@ -386,6 +403,37 @@ absl::Status MergeBitmap(ImageCore& source, std::string_view source_name,
                    ReadBitmap(source, source_name, granularity_bits));
   return Change(
       target, [&](BitmapWork& work) { return work.Merge(target_name, dirty); });
+}
+
+absl::Status CheckBitmapsCanResize(ImageCore& core, uint64_t new_size_bytes) {
+  MutexLock held(&core.mutex);
+  Metadata& metadata = *core.metadata;
+  ASSIGN_OR_RETURN(const BitmapDirectory directory, LoadIntact(metadata));
+  const uint64_t most = kMaxBitmapBytes >> metadata.geometry().cluster_bits();
+  for (const LocatedBitmap& bitmap : directory.bitmaps) {
+    const std::string& name = bitmap.entry.name;
+    RETURN_IF_ERROR(FindToRead(core, directory, name).status());
+    if (new_size_bytes == 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(core.file->name(),
+                       ": a disk of 0 bytes cannot have "
+                       "bitmaps; remove bitmap \"",
+                       name, "\" first"));
+    }
+    if (BitmapTableEntriesFor(new_size_bytes, bitmap.entry.granularity_bits,
+                              metadata.geometry()) > most) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          core.file->name(), ": bitmap \"", name, "\" of a disk of ",
+          new_size_bytes, " bytes would take more than ", kMaxBitmapBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResizeWithBitmaps(ImageCore& core, uint64_t new_size_bytes) {
+  return ChangeHeld(core, [&](BitmapWork& bitmaps) {
+    return bitmaps.Resize(new_size_bytes);
+  });
 }
 
 }  // namespace qcow2

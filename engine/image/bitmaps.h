@@ -78,6 +78,15 @@ absl::Status DisableBitmap(ImageCore& core, std::string_view name);
 absl::Status MergeBitmap(ImageCore& source, std::string_view source_name,
                          ImageCore& target, std::string_view target_name);
 
+// Whether the bitmaps can follow the disk to `new_size_bytes`:
+// FailedPrecondition for one that is inconsistent or not usable, and for a disk
+// without bytes; InvalidArgument for one that would become too large.
+absl::Status CheckBitmapsCanResize(ImageCore& core, uint64_t new_size_bytes);
+// For who holds the image with ExclusiveUse, after that check: gives the disk
+// that size, in the header, and the bitmaps with it by the same write. The new
+// bits are clear.
+absl::Status ResizeWithBitmaps(ImageCore& core, uint64_t new_size_bytes);
+
 }  // namespace qcow2
 
 #endif  // ENGINE_IMAGE_BITMAPS_H_

@@ -5,7 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/format/entry_flags.h"
-#include "engine/format/header_extension.h"
+#include "engine/image/bitmap_store.h"
+#include "engine/image/bitmaps.h"
 #include "engine/image/resize_preallocate.h"
 #include "engine/status_macros.h"
 
@@ -24,13 +25,6 @@ absl::Status CheckImage(const Image& image, const HeaderArea& area) {
         image.name(),
         ": an image of version 2 with snapshots cannot change its size: its "
         "snapshots do not say what size they have"));
-  }
-  if ((area.header.autoclear_features & kAutoclearBitmaps) != 0 &&
-      area.Find(kExtensionBitmaps) != nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(image.name(),
-                     ": the image has dirty bitmaps, which are made for its "
-                     "size; remove them first"));
   }
   return absl::OkStatus();
 }
@@ -163,9 +157,13 @@ absl::Status Resize::ZeroNewPart() {
 absl::Status Resize::SwitchSize() {
   const ExclusiveUse everything(core_);
   RETURN_IF_ERROR(core_.metadata->BeginChange());
-  HeaderArea next = core_.metadata->area();
-  next.header.size = size_;
-  RETURN_IF_ERROR(core_.metadata->SwitchHeader(std::move(next)));
+  if (HasConsistentBitmaps(*core_.metadata)) {
+    RETURN_IF_ERROR(ResizeWithBitmaps(core_, size_));
+  } else {
+    HeaderArea next = core_.metadata->area();
+    next.header.size = size_;
+    RETURN_IF_ERROR(core_.metadata->SwitchHeader(std::move(next)));
+  }
   core_.size_bytes.store(size_);
   return absl::OkStatus();
 }
@@ -243,6 +241,7 @@ absl::Status ResizeImage(Image& image, uint64_t size,
   RETURN_IF_ERROR(CheckImage(image, area));
   RETURN_IF_ERROR(CheckSize(image, size));
   RETURN_IF_ERROR(CheckOptions(image, size, options));
+  RETURN_IF_ERROR(CheckBitmapsCanResize(image.core(), size));
   Resize resize(image.core(), size);
   const uint64_t old_size = image.size_bytes();
   if (size < old_size) return resize.Shrink();

@@ -13,6 +13,7 @@
 #include "checker/check.h"
 #include "engine/image/bitmaps.h"
 #include "engine/image/image.h"
+#include "engine/image/resize.h"
 #include "engine/image/snapshots.h"
 #include "engine/storage/posix_file.h"
 #include "gmock/gmock.h"
@@ -335,6 +336,67 @@ TEST_F(BitmapsQemuTest, AreMergedFromAnotherImageAsQemuDoes) {
               DirtyByQemu("theirs" + granularity));
     ExpectClean();
   }
+}
+
+TEST_F(BitmapsQemuTest, FollowTheSizeOfTheDiskAsWithQemu) {
+  Create("-o cluster_size=4096");
+  for (const std::string granularity : {"512", "65536", "1M"}) {
+    Add("-g " + granularity + " " + path_ + " g" + granularity);
+  }
+  Run("qemu-io -c 'write 0 1' -c 'write 3M 70k' -c 'write 7M 1M' " + path_);
+  const std::string theirs = folder_ / "theirs.qcow2";
+  std::filesystem::copy(path_, theirs);
+  for (const uint64_t size : {uint64_t{60} << 20, (uint64_t{3} << 20) + 33280,
+                              (uint64_t{9} << 20) + 512}) {
+    {
+      const auto image = Open();
+      ASSERT_EQ(ResizeImage(*image, size, {.allow_shrink = true}),
+                absl::OkStatus());
+      ASSERT_EQ(image->Close(), absl::OkStatus());
+    }
+    Run("qemu-img resize -q --shrink " + theirs + " " + std::to_string(size));
+    ExpectClean();
+    for (const std::string name : {"g512", "g65536", "g1M"}) {
+      const std::vector<bool> dirty = DirtyByQemu(name);
+      EXPECT_EQ(dirty.size(), size / kSector);
+      const std::string ours = std::exchange(path_, theirs);
+      EXPECT_EQ(dirty, DirtyByQemu(name)) << name << " at " << size;
+      path_ = ours;
+    }
+  }
+}
+
+TEST_F(BitmapsQemuTest, KeepTheSizeWhereTheyAreInconsistent) {
+  Create();
+  Add(path_ + " recording");
+  const std::string in_use = folder_ / "in_use.qcow2";
+  const auto image = Open();
+  ASSERT_EQ(image->Write(0, std::vector<std::byte>(512)), absl::OkStatus());
+  std::filesystem::copy(path_, in_use);
+  ASSERT_EQ(image->Close(), absl::OkStatus());
+  const auto inconsistent = Open(in_use);
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(ResizeImage(*inconsistent, 2 * kSize, {})));
+  EXPECT_EQ(inconsistent->size_bytes(), kSize);
+}
+
+// What is stored for the old size and what is recorded after it make one
+// bitmap.
+TEST_F(BitmapsQemuTest, KeepWhatWasRecordedBeforeTheDiskGrows) {
+  Create();
+  Add(path_ + " recording");
+  Expected expected(2 * kSize);
+  {
+    const auto image = Open();
+    Scribble(*image, 9, expected);
+    ASSERT_EQ(ResizeImage(*image, 2 * kSize, {}), absl::OkStatus());
+    ASSERT_EQ(image->Write(2 * kSize - 1, std::vector<std::byte>(1)),
+              absl::OkStatus());
+    ASSERT_EQ(image->Close(), absl::OkStatus());
+  }
+  ExpectClean();
+  expected.Mark(2 * kSize - 1, 1);
+  EXPECT_EQ(DirtyByQemu("recording"), expected.At(65536));
 }
 
 // The disk is another one then.

@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
 #include "tests/engine/disk_model.h"
+#include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
 namespace qcow2 {
@@ -37,26 +38,6 @@ using Bytes = std::vector<std::byte>;
 using Bits = std::vector<bool>;
 
 constexpr uint64_t kGranularity = 4096;
-
-CheckReport Check(const File& file) {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  return checker::CheckImage(file, "image", options);
-}
-
-std::string FindingsOf(const CheckReport& report) {
-  std::string text;
-  for (const auto& finding : report.problems) {
-    absl::StrAppend(&text, checker::DescribeFinding(finding), "\n");
-  }
-  return text;
-}
-
-// Leaked clusters may look like L2 tables: see crash_test.
-uint64_t TrueCorruptions(const CheckReport& report) {
-  return report.counts.corruptions -
-         report.OccurrencesOf(checker::Problem::kOrphanL2Table);
-}
 
 void MarkDifferences(const Bytes& before, const Bytes& after, Bits& bits) {
   bits.resize(after.size() / kGranularity + 1);
@@ -230,7 +211,7 @@ TEST_P(BitmapsTest, KnowWhatWasWritten) {
   const auto list = ListBitmaps((*image)->core());
   ASSERT_EQ(list.status(), absl::OkStatus());
   ASSERT_EQ((*image)->Close(), absl::OkStatus());
-  ASSERT_EQ(FindingsOf(Check(file)), "");
+  ASSERT_EQ(FindingsOf(CheckFile(file)), "");
 
   image = Open(file);
   ASSERT_EQ(image.status(), absl::OkStatus());
@@ -248,7 +229,7 @@ TEST_P(BitmapsTest, KnowWhatWasWritten) {
   }
   EXPECT_EQ((*image)->header_area().Find(kExtensionBitmaps), nullptr);
   ASSERT_EQ((*image)->Close(), absl::OkStatus());
-  ASSERT_EQ(FindingsOf(Check(file)), "");
+  ASSERT_EQ(FindingsOf(CheckFile(file)), "");
 }
 
 TEST_P(BitmapsTest, MissNothingInACrash) {
@@ -285,7 +266,7 @@ TEST_P(BitmapsTest, MissNothingInACrash) {
                                     Survival::kRandom, Survival::kRandom}) {
       const auto crashed = disk.AfterCrash(operations, survival, random);
       MemoryFile file(crashed->image_contents());
-      const CheckReport report = Check(file);
+      const CheckReport report = CheckFile(file);
       const std::string where =
           absl::StrCat("after ", operations, " of ", disk.operations(),
                        " operations, survival ", static_cast<int>(survival));
@@ -348,7 +329,7 @@ TEST_P(BitmapsTest, MissNothingAfterAFault) {
         const std::string where = absl::StrCat(
             "call ", skip, ", effect ", static_cast<int>(effect), ", for good ",
             for_good, ", ", status.ToString(), ", close: ", closed.ToString());
-        const CheckReport report = Check(MemoryFile(disk.image_contents()));
+        const CheckReport report = CheckFile(MemoryFile(disk.image_contents()));
         if (!report.Found(checker::Problem::kDirtyBit)) {
           ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report) << where;
         }
@@ -374,13 +355,10 @@ TEST_P(BitmapsTest, MissNothingAfterAFault) {
 }
 
 std::vector<EngineVariant> Variants() {
-  std::vector<EngineVariant> some;
-  for (const EngineVariant& variant : EngineVariants()) {
-    if (!variant.create.data_file.empty()) continue;
-    if (variant.create.cluster_bits > 16) continue;
-    if (variant.create.version < 3) continue;
-    some.push_back(variant);
-  }
+  std::vector<EngineVariant> some = SmallVariants();
+  std::erase_if(some, [](const EngineVariant& variant) {
+    return variant.create.version < 3;
+  });
   return some;
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/format/header_extension.h"
 #include "engine/image/amend.h"
+#include "engine/image/bitmaps.h"
 #include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/image/resize.h"
@@ -189,7 +190,20 @@ std::vector<ChangeCase> Cases() {
     return
         [=](Image& image) { return ResizeTo(image, clusters, preallocation); };
   };
+  const auto with_bitmap = [](uint64_t clusters) {
+    return [clusters](Image& image) {
+      const absl::Status added =
+          AddBitmap(image.core(), {.name = "b", .granularity_bytes = 512});
+      return added.ok() ? ResizeTo(image, clusters) : added;
+    };
+  };
   return {
+      {.name = "GrowWithBitmap",
+       .change = with_bitmap(9000),
+       .clusters_after = 9000},
+      {.name = "ShrinkWithBitmap",
+       .change = with_bitmap(35),
+       .clusters_after = 35},
       {.name = "Grow",
        .change = size(200, Preallocation::kOff),
        .clusters_after = 200},
