@@ -1,14 +1,18 @@
 // Several threads on one image, each with stripes of its own that share
-// clusters with the other threads' stripes: nobody's bytes may get lost.
+// clusters with the other threads' stripes: nobody's bytes may get lost, nor be
+// missing in a dirty bitmap.
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "checker/check.h"
+#include "engine/image/bitmaps.h"
 #include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/storage/posix_file.h"
@@ -20,6 +24,7 @@ namespace {
 
 constexpr uint64_t kThreads = 4;
 constexpr int kSteps = 250;
+constexpr size_t kSectorBytes = 512;
 
 class ThreadsTest : public testing::TestWithParam<EngineVariant> {
  protected:
@@ -91,6 +96,20 @@ class Worker {
   absl::Status status_;
 };
 
+// The size of all sectors that have a byte set.
+uint64_t BytesOfSetSectors(std::span<const std::byte> disk) {
+  uint64_t bytes = 0;
+  for (size_t at = 0; at < disk.size(); at += kSectorBytes) {
+    const auto sector =
+        disk.subspan(at, std::min<size_t>(kSectorBytes, disk.size() - at));
+    if (std::any_of(sector.begin(), sector.end(),
+                    [](std::byte byte) { return byte != std::byte{0}; })) {
+      bytes += sector.size();
+    }
+  }
+  return bytes;
+}
+
 TEST_P(ThreadsTest, KeepTheirBytes) {
   CreateOptions create = GetParam().create;
   const uint64_t cluster = uint64_t{1} << create.cluster_bits;
@@ -109,6 +128,12 @@ TEST_P(ThreadsTest, KeepTheirBytes) {
   options.refcount_cache_bytes = 0;
   auto image = GetParam().Open(*file, *data_file, std::move(options));
   ASSERT_EQ(image.status(), absl::OkStatus());
+  const bool recorded = create.version >= 3;
+  if (recorded) {
+    ASSERT_EQ(AddBitmap((*image)->core(), {.name = "recording",
+                                           .granularity_bytes = kSectorBytes}),
+              absl::OkStatus());
+  }
   std::vector<std::byte> model(create.virtual_size);
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::thread> threads;
@@ -123,6 +148,12 @@ TEST_P(ThreadsTest, KeepTheirBytes) {
   std::vector<std::byte> read(model.size());
   ASSERT_EQ((*image)->Read(0, read), absl::OkStatus());
   EXPECT_TRUE(read == model);
+  if (recorded) {
+    const auto bitmaps = ListBitmaps((*image)->core());
+    ASSERT_EQ(bitmaps.status(), absl::OkStatus());
+    ASSERT_EQ(bitmaps->size(), 1u);
+    EXPECT_GE(bitmaps->front().dirty_bytes, BytesOfSetSectors(model));
+  }
   ASSERT_EQ((*image)->Close(), absl::OkStatus());
   const checker::CheckReport report =
       checker::CheckImage(*file, "image", checker::CheckOptions());
