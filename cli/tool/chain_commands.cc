@@ -31,8 +31,8 @@ absl::StatusOr<int> RunRebase(const ChainCommandOptions& options,
                               const Console& console) {
   RebaseOptions rebase = options.rebase;
   rebase.control.cancel = console.cancel;
-  RETURN_IF_ERROR(
-      RebaseImage(options.image, ChainOptionsFrom(options.disk, true), rebase));
+  RETURN_IF_ERROR(RebaseImageAt(options.image,
+                                ChainOptionsFrom(options.disk, true), rebase));
   return kExitDone;
 }
 

@@ -147,20 +147,26 @@ absl::StatusOr<std::unique_ptr<GuestDisk>> OpenNewBacking(
 
 }  // namespace
 
-absl::Status RebaseImage(const std::string& path, ChainOptions chain,
+absl::Status RebaseImage(Image& image, GuestDisk* backing,
                          const RebaseOptions& options) {
+  if (!options.unsafe) {
+    RETURN_IF_ERROR(Keeper(image, backing, options.control).Run());
+  }
+  return SetBackingFile(image, options.backing_file, options.backing_format);
+}
+
+absl::Status RebaseImageAt(const std::string& path, ChainOptions chain,
+                           const RebaseOptions& options) {
   chain.writable = true;
   chain.writable_backing = false;
   chain.force_share = false;
   if (options.unsafe) chain.backing = BackingPolicy::kNone;
   ASSIGN_OR_RETURN(const std::unique_ptr<Image> image, OpenImage(path, chain));
+  std::unique_ptr<GuestDisk> backing;
   if (!options.unsafe) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<GuestDisk> backing,
-                     OpenNewBacking(path, chain, options));
-    RETURN_IF_ERROR(Keeper(*image, backing.get(), options.control).Run());
+    ASSIGN_OR_RETURN(backing, OpenNewBacking(path, chain, options));
   }
-  RETURN_IF_ERROR(
-      SetBackingFile(*image, options.backing_file, options.backing_format));
+  RETURN_IF_ERROR(RebaseImage(*image, backing.get(), options));
   return image->Close();
 }
 

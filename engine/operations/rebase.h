@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "engine/image/guest_disk.h"
+#include "engine/image/image.h"
 #include "engine/image/image_chain.h"
 #include "engine/operations/operation_control.h"
 
@@ -21,14 +23,23 @@ struct RebaseOptions {
   OperationControl control = {};
 };
 
-// Gives the image at `path` the backing file of `options`. Unless it is unsafe
-// the disk reads the same afterwards: what the new backing file has different
-// is copied to the image first. A crash leaves the image with the old backing
-// file and, perhaps, some of its bytes copied.
+// Gives `image`, which is open for writing, the backing file of `options`.
+// Unless it is unsafe the disk reads the same afterwards: what `backing`, the
+// opened new backing file, has different is copied to the image first; null if
+// there is to be none. A crash or an error leaves the image with the old backing
+// file and, perhaps, some of its bytes copied, or with the new one and all of
+// them.
 //
-// As OpenImage, for both chains, and SetBackingFile.
-absl::Status RebaseImage(const std::string& path, ChainOptions chain,
+// Cancelled; as SetBackingFile; else what the disks say.
+absl::Status RebaseImage(Image& image, GuestDisk* backing,
                          const RebaseOptions& options);
+
+// The same for the image at `path`, opened and closed as `chain` says, with the
+// backing file that `options` names.
+//
+// As OpenImage, for both chains, besides.
+absl::Status RebaseImageAt(const std::string& path, ChainOptions chain,
+                           const RebaseOptions& options);
 
 }  // namespace qcow2
 

@@ -174,7 +174,7 @@ TEST_F(OperationTest, CommitNeedsABackingFile) {
 class RebaseTest : public OperationTest {
  protected:
   absl::Status Rebase(const RebaseOptions& options) {
-    return RebaseImage(scene_.Path("image"), {}, options);
+    return RebaseImageAt(scene_.Path("image"), {}, options);
   }
 };
 
