@@ -206,6 +206,23 @@ absl::Status BitmapChange::Clear(BitmapDirectoryEntry& entry,
   return ReplaceTable(entry, zeros);
 }
 
+absl::Status BitmapChange::SetAll(BitmapDirectoryEntry& entry,
+                                  uint64_t disk_size_bytes) {
+  if (entry.table_size != 0) RETURN_IF_ERROR(GiveUp(entry));
+  entry.table_size = 0;
+  const uint64_t bit_count =
+      DirtyBits(disk_size_bytes, entry.granularity_bits).bit_count();
+  std::vector<uint64_t> table(BitmapTableEntriesFor(
+      disk_size_bytes, entry.granularity_bits, geometry_));
+  for (uint64_t i = 0; i < table.size(); ++i) {
+    std::vector<std::byte> bits(geometry_.cluster_size(), std::byte{0xff});
+    ClearBitsFrom(bits, BitsOfCluster(i, bit_count, geometry_));
+    ASSIGN_OR_RETURN(const BitmapTableEntry dirty, WriteBits(bits));
+    table[i] = dirty.raw();
+  }
+  return ReplaceTable(entry, table);
+}
+
 absl::StatusOr<bool> BitmapChange::Merge(BitmapDirectoryEntry& entry,
                                          const DirtyBits& dirty) {
   ASSIGN_OR_RETURN(auto table, ReadBitmapTable(metadata_, entry));
@@ -280,7 +297,8 @@ absl::StatusOr<HeaderArea> BitmapChange::AreaWith(
   return next;
 }
 
-absl::Status BitmapChange::Commit(uint64_t disk_size_bytes) {
+absl::StatusOr<HeaderArea> BitmapChange::WriteDirectory(
+    uint64_t disk_size_bytes) {
   const std::vector<std::byte> bytes = EncodeBitmapDirectory(entries_);
   if (entries_.size() > kMaxBitmaps ||
       bytes.size() > kMaxBitmapDirectoryBytes) {
@@ -292,20 +310,27 @@ absl::Status BitmapChange::Commit(uint64_t disk_size_bytes) {
   if (!bytes.empty()) {
     ASSIGN_OR_RETURN(offset, WriteClusters(bytes));
   }
+  new_directory_ = {geometry_.ClusterOf(offset),
+                    geometry_.ClustersFor(bytes.size())};
   RETURN_IF_ERROR(metadata_.FlushCounts());
   // Not before: an allocation may have moved the refcount table.
-  ASSIGN_OR_RETURN(HeaderArea next,
-                   AreaWith(offset, bytes.size(), disk_size_bytes));
-  RETURN_IF_ERROR(metadata_.SwitchHeader(std::move(next)));
+  return AreaWith(offset, bytes.size(), disk_size_bytes);
+}
+
+void BitmapChange::Committed() {
   metadata_.guard().Remove(kOverlapBitmapDirectory, old_directory_);
-  metadata_.guard().Add(
-      kOverlapBitmapDirectory,
-      {geometry_.ClusterOf(offset), geometry_.ClustersFor(bytes.size())});
+  metadata_.guard().Add(kOverlapBitmapDirectory, new_directory_);
   taken_.clear();
   given_up_.push_back(old_directory_);
   for (const ClusterRun& run : given_up_) {
     metadata_.FreeLater(run, FreeReason::kOther);
   }
+}
+
+absl::Status BitmapChange::Commit(uint64_t disk_size_bytes) {
+  ASSIGN_OR_RETURN(HeaderArea next, WriteDirectory(disk_size_bytes));
+  RETURN_IF_ERROR(metadata_.SwitchHeader(std::move(next)));
+  Committed();
   return absl::OkStatus();
 }
 

@@ -79,6 +79,9 @@ class BitmapChange {
   // A table of zeros for a disk of `disk_size_bytes`; the old table, if there
   // is one, is given up with its bits.
   absl::Status Clear(BitmapDirectoryEntry& entry, uint64_t disk_size_bytes);
+  // A table of a disk of `disk_size_bytes` all of which is dirty; the old one
+  // is given up as above.
+  absl::Status SetAll(BitmapDirectoryEntry& entry, uint64_t disk_size_bytes);
   // Sets what is set in `dirty`. False, and nothing is changed, if the
   // bitmap's table is damaged.
   absl::StatusOr<bool> Merge(BitmapDirectoryEntry& entry,
@@ -95,6 +98,12 @@ class BitmapChange {
   // `disk_size_bytes`; then gives back what the old one held. Without entries
   // the extension goes, too.
   absl::Status Commit(uint64_t disk_size_bytes);
+  // The two parts of Commit, for who switches the header himself: writes the
+  // directory and returns the header area that names it, and once that is the
+  // image's, gives back what the old one held. Before Committed the caller may
+  // change more of the header.
+  absl::StatusOr<HeaderArea> WriteDirectory(uint64_t disk_size_bytes);
+  void Committed();
 
  private:
   absl::StatusOr<HostOffset> WriteClusters(std::span<const std::byte> bytes);
@@ -111,6 +120,7 @@ class BitmapChange {
   Metadata& metadata_;
   const Geometry& geometry_;
   const ClusterRun old_directory_;
+  ClusterRun new_directory_ = {HostCluster(0), 0};
   std::vector<BitmapDirectoryEntry> entries_;
   std::vector<ClusterRun> taken_;
   std::vector<ClusterRun> given_up_;

@@ -130,10 +130,14 @@ class BitmapWork {
   absl::Status SetRecords(std::string_view name, bool records);
   absl::Status Merge(std::string_view name, const DirtyBits& dirty);
   absl::Status Resize(uint64_t new_size);
+  absl::Status Replace(
+      uint64_t new_size,
+      const std::function<absl::Status(HeaderArea next)>& switch_header);
 
  private:
   // The entry of a bitmap that can be used.
   absl::StatusOr<BitmapDirectoryEntry*> FindUsable(std::string_view name);
+  absl::Status ResizeOne(BitmapDirectoryEntry& entry, uint64_t new_size);
   absl::StatusOr<uint32_t> GranularityBitsFor(const NewBitmap& bitmap) const;
   absl::Status CheckName(const std::string& name) const;
 
@@ -250,19 +254,38 @@ absl::Status BitmapWork::Merge(std::string_view name, const DirtyBits& dirty) {
   return change_.Commit(size_);
 }
 
+absl::Status BitmapWork::ResizeOne(BitmapDirectoryEntry& entry,
+                                   uint64_t new_size) {
+  ASSIGN_OR_RETURN(const bool resized, change_.Resize(entry, size_, new_size));
+  return resized ? absl::OkStatus() : Damaged(*core_.file, entry.name);
+}
+
 absl::Status BitmapWork::Resize(uint64_t new_size) {
   for (BitmapDirectoryEntry& entry : change_.entries()) {
     RETURN_IF_ERROR(FindUsable(entry.name).status());
-    ASSIGN_OR_RETURN(const bool resized,
-                     change_.Resize(entry, size_, new_size));
-    if (!resized) return Damaged(*core_.file, entry.name);
+    RETURN_IF_ERROR(ResizeOne(entry, new_size));
   }
   return change_.Commit(new_size);
 }
 
-// For who has the image to itself.
+absl::Status BitmapWork::Replace(
+    uint64_t new_size,
+    const std::function<absl::Status(HeaderArea next)>& switch_header) {
+  for (BitmapDirectoryEntry& entry : change_.entries()) {
+    RETURN_IF_ERROR(FindUsable(entry.name).status());
+    RETURN_IF_ERROR((entry.flags & kBitmapAuto) != 0
+                        ? change_.SetAll(entry, new_size)
+                        : ResizeOne(entry, new_size));
+  }
+  ASSIGN_OR_RETURN(HeaderArea next, change_.WriteDirectory(new_size));
+  RETURN_IF_ERROR(switch_header(std::move(next)));
+  change_.Committed();
+  return absl::OkStatus();
+}
+
+// For who has the image to itself. An error: the header is as it was.
 template <typename Work>
-absl::Status ChangeHeld(ImageCore& core, const Work& work) {
+absl::Status ChangeUnflushed(ImageCore& core, const Work& work) {
   Metadata& metadata = *core.metadata;
   RETURN_IF_ERROR(metadata.BeginChange());
   if (metadata.header().version < 3) {
@@ -279,7 +302,13 @@ absl::Status ChangeHeld(ImageCore& core, const Work& work) {
   core.bitmaps = HasConsistentBitmaps(metadata)
                      ? std::make_unique<BitmapTracker>(metadata)
                      : nullptr;
-  return metadata.Flush();
+  return absl::OkStatus();
+}
+
+template <typename Work>
+absl::Status ChangeHeld(ImageCore& core, const Work& work) {
+  RETURN_IF_ERROR(ChangeUnflushed(core, work));
+  return core.metadata->Flush();
 }
 
 template <typename Work>
@@ -407,6 +436,11 @@ absl::Status MergeBitmap(ImageCore& source, std::string_view source_name,
 
 absl::Status CheckBitmapsCanResize(ImageCore& core, uint64_t new_size_bytes) {
   MutexLock held(&core.mutex);
+  return CheckBitmapsCanResizeHeld(core, new_size_bytes);
+}
+
+absl::Status CheckBitmapsCanResizeHeld(ImageCore& core,
+                                       uint64_t new_size_bytes) {
   Metadata& metadata = *core.metadata;
   ASSIGN_OR_RETURN(const BitmapDirectory directory, LoadIntact(metadata));
   const uint64_t most = kMaxBitmapBytes >> metadata.geometry().cluster_bits();
@@ -433,6 +467,14 @@ absl::Status CheckBitmapsCanResize(ImageCore& core, uint64_t new_size_bytes) {
 absl::Status ResizeWithBitmaps(ImageCore& core, uint64_t new_size_bytes) {
   return ChangeHeld(core, [&](BitmapWork& bitmaps) {
     return bitmaps.Resize(new_size_bytes);
+  });
+}
+
+absl::Status ReplaceDiskAndBitmaps(
+    ImageCore& core, uint64_t new_size_bytes,
+    const std::function<absl::Status(HeaderArea next)>& switch_header) {
+  return ChangeUnflushed(core, [&](BitmapWork& bitmaps) {
+    return bitmaps.Replace(new_size_bytes, switch_header);
   });
 }
 

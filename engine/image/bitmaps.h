@@ -14,6 +14,7 @@
 #define ENGINE_IMAGE_BITMAPS_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/image/header_area.h"
 #include "engine/image/image_core.h"
 
 namespace qcow2 {
@@ -86,6 +88,19 @@ absl::Status CheckBitmapsCanResize(ImageCore& core, uint64_t new_size_bytes);
 // that size, in the header, and the bitmaps with it by the same write. The new
 // bits are clear.
 absl::Status ResizeWithBitmaps(ImageCore& core, uint64_t new_size_bytes);
+
+// The same check, for who holds the image with ExclusiveUse.
+absl::Status CheckBitmapsCanResizeHeld(ImageCore& core,
+                                       uint64_t new_size_bytes);
+// For who holds the image with ExclusiveUse, after that check, and puts another
+// disk of that size in the place of this one. Calls `switch_header` with a
+// header area that has the size and bitmaps of it, to be made the image's, with
+// what else the caller changes of it, by one write. In bitmaps that record all
+// of the new disk is dirty; those that do not keep what they have, as with a
+// resize. An error: the header was not switched.
+absl::Status ReplaceDiskAndBitmaps(
+    ImageCore& core, uint64_t new_size_bytes,
+    const std::function<absl::Status(HeaderArea next)>& switch_header);
 
 }  // namespace qcow2
 

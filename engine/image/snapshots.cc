@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "engine/format/byte_order.h"
 #include "engine/format/header.h"
-#include "engine/format/header_extension.h"
 #include "engine/format/l1_entry.h"
+#include "engine/image/bitmap_store.h"
+#include "engine/image/bitmaps.h"
+#include "engine/image/header_area.h"
 #include "engine/image/new_table.h"
 #include "engine/image/snapshot_graph.h"
 #include "engine/mutex.h"
@@ -158,6 +160,9 @@ class SnapshotWork {
       const SnapshotEntry& snapshot, uint64_t disk_size);
   // COPIED off where the snapshot's tables have it.
   absl::Status ClearCopiedOf(std::span<const uint64_t> entries);
+  // Makes the active disk one of that size and L1 table, all of it dirty.
+  absl::Status SwitchDisk(uint64_t disk_size,
+                          const std::vector<uint64_t>& entries);
 
   ImageCore& core_;
   Metadata& metadata_;
@@ -263,6 +268,20 @@ absl::Status SnapshotWork::ClearCopiedOf(std::span<const uint64_t> entries) {
   return status;
 }
 
+absl::Status SnapshotWork::SwitchDisk(uint64_t disk_size,
+                                      const std::vector<uint64_t>& entries) {
+  const auto switch_header = [&](HeaderArea next) {
+    next.header.size = disk_size;
+    return metadata_.ReplaceL1(std::move(next), entries);
+  };
+  if (disk_size != metadata_.header().size && HasConsistentBitmaps(metadata_)) {
+    return ReplaceDiskAndBitmaps(core_, disk_size, switch_header);
+  }
+  RETURN_IF_ERROR(
+      core_.NoteChange(0, std::max(disk_size, metadata_.header().size)));
+  return switch_header(metadata_.area());
+}
+
 absl::Status SnapshotWork::Apply(std::string_view id_or_name) {
   RETURN_IF_ERROR(metadata_.BeginChange());
   RETURN_IF_ERROR(CheckPossible(metadata_, core_));
@@ -271,12 +290,8 @@ absl::Status SnapshotWork::Apply(std::string_view id_or_name) {
   const SnapshotEntry snapshot = metadata_.snapshots()[index];
   const uint64_t size_before = metadata_.header().size;
   const uint64_t disk_size = snapshot.disk_size().value_or(size_before);
-  if (disk_size != size_before &&
-      metadata_.area().Find(kExtensionBitmaps) != nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(core_.file->name(), ": the disk had ", disk_size,
-                     " bytes in snapshot \"", snapshot.name,
-                     "\", and the image's bitmaps are made for ", size_before));
+  if (disk_size != size_before) {
+    RETURN_IF_ERROR(CheckBitmapsCanResizeHeld(core_, disk_size));
   }
   RETURN_IF_ERROR(metadata_.FlushCounts());
   ASSIGN_OR_RETURN(const std::vector<uint64_t> entries,
@@ -285,14 +300,7 @@ absl::Status SnapshotWork::Apply(std::string_view id_or_name) {
   const std::vector<uint64_t> before = metadata_.l1();
   absl::Status status = metadata_.FlushCounts();
   if (status.ok()) status = ClearCopiedOf(entries);
-  if (status.ok()) {
-    status = core_.NoteChange(0, std::max(disk_size, size_before));
-  }
-  if (status.ok()) {
-    HeaderArea next = metadata_.area();
-    next.header.size = disk_size;
-    status = metadata_.ReplaceL1(std::move(next), entries);
-  }
+  if (status.ok()) status = SwitchDisk(disk_size, entries);
   if (!status.ok()) {
     UncountGraph(metadata_, entries).IgnoreError();
     return status;

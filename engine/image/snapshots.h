@@ -70,8 +70,9 @@ absl::StatusOr<SnapshotEntry> CreateSnapshot(ImageCore& core,
                                              const NewSnapshot& snapshot);
 
 // Makes the disk what it was when the snapshot was taken, its size included;
-// what it is now is lost. NotFound, else errors as above. An image with bitmaps
-// keeps its size: FailedPrecondition if the snapshot has another one.
+// what it is now is lost. To bitmaps that record all of the disk has changed.
+// NotFound, else errors as above; where the size changes, those of
+// CheckBitmapsCanResize (bitmaps.h), too.
 absl::Status ApplySnapshot(ImageCore& core, std::string_view id_or_name);
 
 // Deletes the snapshot. NotFound, else errors as above.
