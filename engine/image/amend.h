@@ -25,9 +25,9 @@ absl::Status UpgradeImage(Image& image);
 //
 // FailedPrecondition, naming it and with nothing changed, for what version 2
 // cannot have: refcounts of other than 16 bits, extended L2 entries, zstd, a
-// data file, bitmaps, unknown fields, or snapshots of another size than the
-// disk; and for an image that was opened with lazy refcounts, or with an
-// overlap check of inactive L2 tables.
+// data file, bitmaps (also stale ones, whose clusters would be leaked), unknown
+// fields, or snapshots of another size than the disk; and for an image that was
+// opened with lazy refcounts, or with an overlap check of inactive L2 tables.
 absl::Status DowngradeImage(Image& image);
 
 // Whether writers may leave the refcounts behind. FailedPrecondition for an

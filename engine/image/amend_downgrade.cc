@@ -12,6 +12,7 @@
 #include "engine/format/entry_flags.h"
 #include "engine/format/header_extension.h"
 #include "engine/image/amend.h"
+#include "engine/image/bitmap_store.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {
@@ -37,10 +38,46 @@ absl::Status CheckHeader(const std::string& name, const HeaderArea& area) {
   if (!header.unknown_tail.empty()) {
     return Cannot(name, "the header fields it has that are not known here");
   }
-  if (area.Find(kExtensionBitmaps) != nullptr) {
-    return Cannot(name, "bitmaps; remove them first");
-  }
   return absl::OkStatus();
+}
+
+// The first names, and how many there are more.
+std::string NamesOf(const BitmapDirectory& directory) {
+  constexpr size_t kNamesShown = 3;
+  std::string names;
+  for (size_t i = 0; i < std::min(kNamesShown, directory.bitmaps.size()); ++i) {
+    absl::StrAppend(&names, i == 0 ? "" : ", ", "\"",
+                    directory.bitmaps[i].entry.name, "\"");
+  }
+  if (directory.bitmaps.size() > kNamesShown) {
+    absl::StrAppend(&names, " and ", directory.bitmaps.size() - kNamesShown,
+                    " more");
+  }
+  return names;
+}
+
+// Their clusters would be leaked, and who relies on them would not be told.
+absl::Status CheckBitmaps(const std::string& name, Metadata& metadata) {
+  if (metadata.area().Find(kExtensionBitmaps) == nullptr) {
+    return absl::OkStatus();
+  }
+  if (!HasConsistentBitmaps(metadata)) {
+    return Cannot(name,
+                  "dirty bitmaps. Those of the image are void: a program that "
+                  "does not know bitmaps has written it. qcow2-fsck --repair "
+                  "takes them away and frees their clusters");
+  }
+  ASSIGN_OR_RETURN(const BitmapDirectory directory,
+                   LoadBitmapDirectory(metadata));
+  if (!directory.intact) {
+    return Cannot(name,
+                  "dirty bitmaps. The directory of the image's is damaged: "
+                  "qcow2-fsck --repair mends it or takes it away");
+  }
+  return Cannot(
+      name, absl::StrCat("dirty bitmaps. The image has ", NamesOf(directory),
+                         "; each can be removed by qcow2-tool bitmap "
+                         "remove"));
 }
 
 absl::Status CheckSnapshots(const std::string& name, const Metadata& metadata) {
@@ -197,6 +234,7 @@ absl::Status DowngradeImage(Image& image) {
         "and without an overlap check of inactive L2 tables"));
   }
   RETURN_IF_ERROR(CheckHeader(image.name(), metadata.area()));
+  RETURN_IF_ERROR(CheckBitmaps(image.name(), metadata));
   RETURN_IF_ERROR(CheckSnapshots(image.name(), metadata));
   RETURN_IF_ERROR(metadata.BeginChange());
   RETURN_IF_ERROR(Downgrade(core).ExpandAll());
