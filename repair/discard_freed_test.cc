@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "repair/freed_clusters.h"
 #include "repair/journal/posix_directory.h"
+#include "repair/journal/simulated_disk.h"
 #include "repair/testing.h"
 
 namespace qcow2::repair {
@@ -72,6 +74,13 @@ class DiscardFreedTest : public testing::Test {
     return Discard(faulty);
   }
 
+  void ExpectOnlyFreeClustersDiffer(const std::vector<std::byte>& now) const {
+    const size_t in_use = image_.OffsetOf(kFree);
+    ASSERT_EQ(now.size(), before_.size());
+    EXPECT_TRUE(std::equal(now.begin(),
+                           now.begin() + static_cast<ptrdiff_t>(in_use),
+                           before_.begin()));
+  }
   void ExpectUntouched() { EXPECT_TRUE(BytesOf(image_.file()) == before_); }
 
   const std::string folder_ = testing::TempDir() + "/discard_freed";
@@ -154,6 +163,41 @@ TEST_F(DiscardFreedTest, NothingIsPunchedUntilTheUndoFileIsGone) {
   EXPECT_FALSE(failed.error.ok());
   EXPECT_FALSE(failed.discard->applied);
   ExpectUntouched();
+}
+
+// Whatever fails, and whatever of it a crash then keeps: where something was
+// punched out the undo file is gone, so that it can never be applied.
+TEST_F(DiscardFreedTest, AnUndoFileNeverOutlivesWhatItNeeds) {
+  std::mt19937_64 random(1);
+  bool removed_for_nothing = false;
+  bool failed = true;
+  for (uint64_t skip = 0; failed; ++skip) {
+    SCOPED_TRACE(skip);
+    SimulatedDisk disk(before_, {{kUndoName, before_}});
+    disk.KeepSectorsWhole();
+    disk.FailCalls({.skip = skip});
+    const TransactionReport report =
+        DiscardFreed(disk.image(), "image",
+                     {disk.directory(), "image.fsck-journal", kUndoName},
+                     Request(/*dry_run=*/false, /*keep_undo=*/false))
+            .transaction;
+    failed = disk.calls() > skip;
+    // One read that fails may be made good by another.
+    EXPECT_EQ(report.conclusion == Conclusion::kCommitted, report.error.ok());
+    EXPECT_TRUE(failed || report.error.ok());
+    for (int i = 0; i < 16; ++i) {
+      const auto crashed = disk.AfterCrash(
+          random() % (disk.operations() + 1),
+          i == 0 ? Survival::kNothing : Survival::kRandom, random);
+      ExpectOnlyFreeClustersDiffer(crashed->image_contents());
+      EXPECT_TRUE(crashed->image_contents() == before_ ||
+                  !crashed->files().contains(kUndoName));
+    }
+    // The folder could not be flushed.
+    removed_for_nothing |= failed && disk.image_contents() == before_ &&
+                           !disk.files().contains(kUndoName);
+  }
+  EXPECT_TRUE(removed_for_nothing);
 }
 
 TEST_F(DiscardFreedTest, WhatFailsIsSaid) {
