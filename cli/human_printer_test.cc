@@ -184,6 +184,35 @@ TEST(HumanPrinterTest, CommandsToTypeAreQuoted) {
       << text;
 }
 
+// As is what finds a journal again that is not beside the image.
+TEST(HumanPrinterTest, CommandsToTypeNameTheJournal) {
+  ImageReport report = PendingReport();
+  report.transaction->paths_given = true;
+  report.transaction->journal_path = "/elsewhere/j";
+  std::string text = HumanReport(report);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  EXPECT_NE(text.find("qcow2-fsck --recover --journal=/elsewhere/j disk.qcow2"),
+            std::string::npos)
+      << text;
+  report = RepairedReport();
+  report.transaction->paths_given = true;
+  text = HumanReport(report);
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  EXPECT_NE(text.find("qcow2-fsck --undo "
+                      "--undo-file=/images/disk.qcow2.fsck-undo disk.qcow2"),
+            std::string::npos)
+      << text;
+}
+
+TEST(HumanPrinterTest, APlanOfNothingSaysWhy) {
+  ImageReport report = PlannedReport();
+  report.transaction->plan = repair::Plan();
+  report.transaction->plan.AddLackOfRoom("no free cluster");
+  EXPECT_NE(HumanReport(report).find(
+                "\nplan: no changes (--repair=all)\n  note: no free cluster\n"),
+            std::string::npos);
+}
+
 TEST(HumanPrinterTest, LongListsAreCutShort) {
   CheckReport report = CorruptReport();
   Finding& finding = report.problems[0];

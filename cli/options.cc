@@ -249,6 +249,9 @@ void AddRepairOptions(CLI::App& app, Options& options) {
       "--discard-freed", [&] { options.task = Task::kDiscard; },
       "Give the space of free clusters back, if the image is clean; what they "
       "hold is gone then");
+  app.add_flag("--moved-image", options.moved_image,
+               "With --recover or --undo: the image was moved or copied since "
+               "the repair; its contents still have to match the journal");
   recover->excludes(undo);
   discard->excludes(recover);
   discard->excludes(undo);
@@ -399,6 +402,9 @@ std::string WrongRepair(const CLI::App& app, const Options& options) {
        "--no-undo needs --repair or --discard-freed"},
       {!options.keep_undo && !discard && !options.undo_file.empty(),
        "--no-undo and --undo-file exclude each other"},
+      {options.moved_image && options.task != Task::kRecover &&
+           options.task != Task::kUndo,
+       "--moved-image needs --recover or --undo"},
       {paths && check,
        "--journal and --undo-file need --repair, --recover, --undo or "
        "--discard-freed"},

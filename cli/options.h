@@ -50,6 +50,7 @@ struct Options {
   bool keep_undo = true;
   bool free_suspects = false;
   std::vector<std::string> drop_snapshots;
+  bool moved_image = false;
   std::string journal_file;  // empty: beside the image
   std::string undo_file;     // empty: beside the journal
 

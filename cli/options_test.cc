@@ -98,6 +98,9 @@ TEST(OptionsTest, UndoAndRecover) {
   const Options recover = Parsed({"--recover", "--journal=j", "a"});
   EXPECT_EQ(recover.task, Task::kRecover);
   EXPECT_EQ(Parsed({"--recover", "a", "b"}).images, Arguments({"a", "b"}));
+  EXPECT_FALSE(recover.moved_image);
+  EXPECT_TRUE(Parsed({"--recover", "--moved-image", "a"}).moved_image);
+  EXPECT_TRUE(Parsed({"--undo", "--moved-image", "a"}).moved_image);
 }
 
 TEST(OptionsTest, WrongOnesAreUsageErrors) {
@@ -129,6 +132,8 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--repair", "--undo", "a"},
       {"--repair", "--recover", "a"},
       {"--undo", "--recover", "a"},
+      {"--moved-image", "a"},
+      {"--repair", "--moved-image", "a"},
       {"--discard-freed"},
       {"--discard-freed", "--repair", "a"},
       {"--discard-freed", "--undo", "a"},

@@ -30,9 +30,25 @@ constexpr size_t kEditsShown = 10;  // of one problem
 constexpr size_t kGuestChangesShown = 20;
 constexpr size_t kFailuresShown = 10;
 
-std::string Command(const ImageReport& report, std::string_view option) {
-  return std::string(kToolName) + " " + std::string(option) + " " +
-         ShellWord(report.found.image.path);
+// What to type for `option`. `path_option` is how to name `path`, the file it
+// needs, where that is not beside the image.
+std::string Command(const ImageReport& report, std::string_view option,
+                    std::string_view path_option, const std::string& path) {
+  std::string command = std::string(kToolName) + " " + std::string(option);
+  if (report.transaction->paths_given) {
+    command += " " + std::string(path_option) + "=" + ShellWord(path);
+  }
+  return command + " " + ShellWord(report.found.image.path);
+}
+
+std::string UndoCommand(const ImageReport& report) {
+  return Command(report, "--undo", "--undo-file",
+                 report.transaction->undo_path);
+}
+
+// `option` for a repair that is not finished.
+std::string JournalCommand(const ImageReport& report, std::string_view option) {
+  return Command(report, option, "--journal", report.transaction->journal_path);
 }
 
 std::string ErrorText(const TransactionReport& transaction) {
@@ -100,9 +116,11 @@ std::string EditGroup(const std::vector<Edit>& edits, size_t begin, size_t end,
 
 std::string PlanText(const ImageReport& report) {
   const repair::Plan& plan = report.transaction->plan;
-  if (plan.empty()) return {};
+  if (plan.empty() && plan.notes().empty()) return {};
   std::string text =
-      "\nplan: " + Counted(plan.changes(), "change", "changes") +
+      "\nplan: " +
+      (plan.empty() ? std::string("no changes")
+                    : Counted(plan.changes(), "change", "changes")) +
       " (--repair=" + std::string(NameOf(report.transaction->mode)) + ")\n";
   const std::vector<Edit>& edits = plan.edits();
   for (size_t begin = 0; begin < edits.size();) {
@@ -388,8 +406,7 @@ std::string RepairedAdvice(const ImageReport& report) {
       "Check the guest's own file system before it is used, as after a "
       "power failure.";
   if (!transaction.undo_path.empty()) {
-    text += " If the repair is not what you want, " +
-            Command(report, "--undo") +
+    text += " If the repair is not what you want, " + UndoCommand(report) +
             " takes it back, but only before a guest has written to the "
             "image. Remove '" +
             Printable(transaction.undo_path) + "' when you are content.";
@@ -424,10 +441,10 @@ std::string RepairAdvice(const ImageReport& report) {
              "is the trouble.";
     case Conclusion::kPending:
       return "Do not use the image. See to the error above, then run " +
-             Command(report, "--recover") +
+             JournalCommand(report, "--recover") +
              ", which finishes the repair from the journal; do not remove "
              "the journal. " +
-             Command(report, "--undo") + " is the way back instead.";
+             JournalCommand(report, "--undo") + " is the way back instead.";
   }
   return {};
 }

@@ -185,9 +185,13 @@ ImageReport ProcessImage(const std::string& path, const Options& options,
                                     .paths = paths,
                                     .keep_undo = options.keep_undo}));
   }
+  const repair::RecoverRequest request{
+      .check = watched.options(),
+      .paths = paths,
+      .options = {.accept_moved_image = options.moved_image}};
   return FromRepair(options.task == Task::kUndo
-                        ? repair::UndoImage(path, paths, watched.options())
-                        : repair::RecoverImage(path, paths, watched.options()));
+                        ? repair::UndoImage(path, request)
+                        : repair::RecoverImage(path, request));
 }
 
 }  // namespace qcow2::cli

@@ -90,7 +90,8 @@ bool IsLeak(const Finding& finding) {
 
 // Why `finding` is still there, and what would deal with it.
 std::pair<std::string, std::string> Explain(const Finding& finding,
-                                            const RepairOptions& options) {
+                                            const RepairOptions& options,
+                                            const Plan& plan) {
   if (finding.suspect_orphan && !options.free_suspects) {
     return {
         "they may be what is left of guest data, and freeing them would "
@@ -112,6 +113,12 @@ std::pair<std::string, std::string> Explain(const Finding& finding,
     case RepairClass::kSafe:
       break;
   }
+  if (plan.lacks_room()) {
+    return {
+        "there was no room for what would mend it (see the plan's note), or "
+        "nothing certain to mend it with",
+        ""};
+  }
   if (options.mode == Mode::kAll) {
     return {"there was nothing certain to mend it with", "--repair=salvage"};
   }
@@ -119,8 +126,10 @@ std::pair<std::string, std::string> Explain(const Finding& finding,
 }
 
 void AddLeft(const Finding& finding, const RepairOptions& options,
-             std::vector<LeftOver>& left) {
-  std::pair<std::string, std::string> explained = Explain(finding, options);
+             TransactionReport& transaction) {
+  std::vector<LeftOver>& left = transaction.left;
+  std::pair<std::string, std::string> explained =
+      Explain(finding, options, transaction.plan);
   const std::string& why = explained.first;
   const auto same =
       std::find_if(left.begin(), left.end(), [&](const LeftOver& other) {
@@ -166,7 +175,7 @@ void CompareReports(const CheckReport& before, const CheckReport& after,
   std::sort(transaction.mended.begin(), transaction.mended.end());
   transaction.fixed = CountFixed(before, after);
   for (const Finding& finding : after.problems) {
-    AddLeft(finding, options, transaction.left);
+    AddLeft(finding, options, transaction);
     if (before.problems_omitted == 0 && !IsIn(finding, then)) {
       transaction.appeared.push_back(finding);
     }

@@ -18,7 +18,8 @@ namespace qcow2::repair {
 // of the guest in common. Tables may have moved from one to the other.
 bool SameDamage(const checker::Finding& a, const checker::Finding& b);
 
-// Fills `mended`, `fixed`, `appeared` and `left` of `transaction`.
+// Fills `mended`, `fixed`, `appeared` and `left` of `transaction`, whose plan
+// has been made.
 void CompareReports(const checker::CheckReport& before,
                     const checker::CheckReport& after,
                     const RepairOptions& options,

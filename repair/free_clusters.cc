@@ -99,9 +99,11 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
   const Geometry& geometry = *graph.model.geometry;
   ASSIGN_OR_RETURN(const uint64_t size, view.Size());
   if (!can_grow_) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        view.name(), ": no ", clusters, " consecutive free clusters of ",
-        geometry.cluster_size(), " bytes, and it cannot become longer"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(view.name(), ": no ", clusters,
+                     " consecutive free clusters of ", geometry.cluster_size(),
+                     " bytes, and a block device cannot become longer here; "
+                     "enlarge it, then repair again"));
   }
   // New clusters would be part of a table that claims to go on there.
   const std::optional<uint64_t> table = TablePast(

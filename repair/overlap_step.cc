@@ -43,6 +43,9 @@ struct Copy {
   uint64_t to = 0;
 };
 
+constexpr std::string_view kOverlapsStay =
+    "clusters with more than one owner stay as they are: ";
+
 constexpr Problem kProblems[] = {Problem::kOverlapMetadata,
                                  Problem::kOverlapGuestData,
                                  Problem::kL2TableReferencedTwice};
@@ -139,8 +142,7 @@ class Separation {
 };
 
 void Separation::Note(std::string_view why) {
-  std::string note = absl::StrCat(
-      "clusters with more than one owner stay as they are: ", std::string(why));
+  std::string note = std::string(kOverlapsStay).append(why);
   const std::vector<std::string>& notes = context_.plan.notes();
   if (std::find(notes.begin(), notes.end(), note) == notes.end()) {
     context_.plan.AddNote(std::move(note));
@@ -409,7 +411,8 @@ absl::StatusOr<bool> Separation::Run() {
     ASSIGN_OR_RETURN(room, Allocate());
   }
   if (!room) {
-    Note("there is no room for the copies");
+    context_.plan.AddLackOfRoom(
+        std::string(kOverlapsStay).append("there is no room for the copies"));
     return false;
   }
   // All is copied before the first entry is written: an entry may be in what

@@ -1,5 +1,6 @@
 #include "repair/plan.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace qcow2::repair {
@@ -53,6 +54,13 @@ void Plan::Add(Edit edit) {
     return;
   }
   edits_.push_back(std::move(edit));
+}
+
+void Plan::AddLackOfRoom(std::string note) {
+  lacks_room_ = true;
+  if (std::find(notes_.begin(), notes_.end(), note) == notes_.end()) {
+    AddNote(std::move(note));
+  }
 }
 
 void Plan::AddGuestChange(GuestChange change) {

@@ -81,6 +81,10 @@ class Plan {
   // Something about the plan as a whole: "refcounts are widened to 32 bits".
   void AddNote(std::string note) { notes_.push_back(std::move(note)); }
 
+  // That something stays as it is because there was no room for what would mend
+  // it, with a note that says what and why (the same note only once).
+  void AddLackOfRoom(std::string note);
+
   const std::vector<Edit>& edits() const { return edits_; }
   uint64_t edits_omitted() const { return edits_omitted_; }
   // Sum of the edits' counts.
@@ -91,6 +95,7 @@ class Plan {
   }
   const std::vector<ByteRange>& sources() const { return sources_; }
   const std::vector<std::string>& notes() const { return notes_; }
+  bool lacks_room() const { return lacks_room_; }
 
  private:
   std::vector<Edit> edits_;
@@ -99,6 +104,7 @@ class Plan {
   std::vector<GuestChange> guest_changes_;
   std::vector<ByteRange> sources_;
   std::vector<std::string> notes_;
+  bool lacks_room_ = false;
 };
 
 }  // namespace qcow2::repair

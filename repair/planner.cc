@@ -117,7 +117,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
   absl::StatusOr<bool> changed = step.run(context);
   if (!changed.ok() && free_clusters_.TakeRanOut()) {
     // What there is no room for stays damaged; the rest can still be mended.
-    result_.plan.AddNote(std::string(changed.status().message()));
+    result_.plan.AddLackOfRoom(std::string(changed.status().message()));
     changed = false;
     *done = true;
   }

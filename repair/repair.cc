@@ -150,11 +150,11 @@ absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
 
 RepairReport Repair::Report() {
   RepairReport report;
+  transaction_.plan = std::move(planned_.plan);
   if (transaction_.conclusion != Conclusion::kNotStarted &&
       transaction_.conclusion != Conclusion::kCancelled) {
     CompareReports(planned_.before, planned_.after, options_, transaction_);
   }
-  transaction_.plan = std::move(planned_.plan);
   transaction_.stopped = std::move(planned_.stopped);
   report.transaction = std::move(transaction_);
   report.before = std::move(planned_.before);
@@ -167,6 +167,7 @@ RepairReport Repair::Report() {
 RepairReport Repair::Run() {
   transaction_.mode = options_.mode;
   transaction_.dry_run = request_.dry_run;
+  transaction_.paths_given = request_.paths.given();
   if (const absl::Status pending = FinishPending(); !pending.ok()) {
     planned_.before = planned_.after = NotChecked(path_, pending);
     transaction_.error = pending;
@@ -204,43 +205,47 @@ Conclusion ConclusionOf(const RecoverResult& recovered) {
   return Conclusion::kCommitted;
 }
 
-absl::Status RunRecover(const std::string& path, const JournalPaths& paths,
-                        const checker::CheckOptions& check,
+absl::Status RunRecover(const std::string& path, const RecoverRequest& request,
                         RepairReport& report) {
   TransactionReport& transaction = report.transaction;
-  ASSIGN_OR_RETURN(Target target, Target::Open(path, paths, Purpose::kWriting));
+  ASSIGN_OR_RETURN(Target target,
+                   Target::Open(path, request.paths, Purpose::kWriting));
   transaction.journal_path = target.JournalPath();
   ASSIGN_OR_RETURN(const RecoverResult recovered,
-                   Recover(target.image(), target.identity(), target.place()));
+                   Recover(target.image(), target.identity(), target.place(),
+                           request.options));
   transaction.recovered = recovered;
   transaction.conclusion = ConclusionOf(recovered);
   transaction.undo_path = target.PathOf(recovered.undo_name);
   transaction.older_undo_path = target.PathOf(recovered.older_undo_name);
-  CheckAfterwards(path, target, check, report);
+  CheckAfterwards(path, target, request.check, report);
   return absl::OkStatus();
 }
 
-absl::Status RunUndo(const std::string& path, const JournalPaths& paths,
-                     const checker::CheckOptions& check, RepairReport& report) {
+absl::Status RunUndo(const std::string& path, const RecoverRequest& request,
+                     RepairReport& report) {
   TransactionReport& transaction = report.transaction;
-  ASSIGN_OR_RETURN(Target target, Target::Open(path, paths, Purpose::kWriting));
+  ASSIGN_OR_RETURN(Target target,
+                   Target::Open(path, request.paths, Purpose::kWriting));
   transaction.undo_path = target.UndoPath();
   RETURN_IF_ERROR(
-      Undo(target.image(), target.identity(), target.place()).status());
+      Undo(target.image(), target.identity(), target.place(), request.options)
+          .status());
   transaction.conclusion = Conclusion::kCommitted;
-  CheckAfterwards(path, target, check, report);
+  CheckAfterwards(path, target, request.check, report);
   return absl::OkStatus();
 }
 
-using RunAction = absl::Status (*)(const std::string&, const JournalPaths&,
-                                   const checker::CheckOptions&, RepairReport&);
+using RunAction = absl::Status (*)(const std::string&, const RecoverRequest&,
+                                   RepairReport&);
 
-RepairReport RunAndReport(const std::string& path, const JournalPaths& paths,
-                          const checker::CheckOptions& check, Action action,
+RepairReport RunAndReport(const std::string& path,
+                          const RecoverRequest& request, Action action,
                           RunAction run) {
   RepairReport report;
   report.transaction.action = action;
-  const absl::Status done = run(path, paths, check, report);
+  report.transaction.paths_given = request.paths.given();
+  const absl::Status done = run(path, request, report);
   if (done.ok()) return report;
   report.before = report.after = NotChecked(path, done);
   report.transaction.error = done;
@@ -263,14 +268,13 @@ RepairReport RepairImage(const std::string& path,
   return report;
 }
 
-RepairReport RecoverImage(const std::string& path, const JournalPaths& paths,
-                          const checker::CheckOptions& check) {
-  return RunAndReport(path, paths, check, Action::kRecover, RunRecover);
+RepairReport RecoverImage(const std::string& path,
+                          const RecoverRequest& request) {
+  return RunAndReport(path, request, Action::kRecover, RunRecover);
 }
 
-RepairReport UndoImage(const std::string& path, const JournalPaths& paths,
-                       const checker::CheckOptions& check) {
-  return RunAndReport(path, paths, check, Action::kUndo, RunUndo);
+RepairReport UndoImage(const std::string& path, const RecoverRequest& request) {
+  return RunAndReport(path, request, Action::kUndo, RunUndo);
 }
 
 }  // namespace qcow2::repair

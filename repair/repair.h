@@ -9,6 +9,7 @@
 #include <string>
 
 #include "checker/check.h"
+#include "repair/journal/recover.h"
 #include "repair/repair_options.h"
 #include "repair/target.h"
 #include "repair/transaction_report.h"
@@ -38,14 +39,21 @@ struct RepairRequest {
 // on it is carried through.
 RepairReport RepairImage(const std::string& path, const RepairRequest& request);
 
+struct RecoverRequest {
+  // For the check afterwards.
+  checker::CheckOptions check;
+  JournalPaths paths;
+  // Whether the image may have been moved or copied since.
+  RecoverOptions options;
+};
+
 // Finishes the journal of the image at `path`, if there is one, and checks the
-// image with `check`. `before` and `after` are both of the image as it is then.
-RepairReport RecoverImage(const std::string& path, const JournalPaths& paths,
-                          const checker::CheckOptions& check);
+// image. `before` and `after` are both of the image as it is then.
+RepairReport RecoverImage(const std::string& path,
+                          const RecoverRequest& request);
 
 // Takes the last repair of the image at `path` back and checks the image.
-RepairReport UndoImage(const std::string& path, const JournalPaths& paths,
-                       const checker::CheckOptions& check);
+RepairReport UndoImage(const std::string& path, const RecoverRequest& request);
 
 }  // namespace qcow2::repair
 

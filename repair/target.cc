@@ -87,6 +87,19 @@ absl::StatusOr<JournalInfo> InspectIfThere(const Directory& directory,
   return info;
 }
 
+// A journal in /dev, beside a device, would not outlast the restart it is for;
+// and what an undo file elsewhere needs has to be known before free clusters
+// are given back.
+absl::Status CheckPlaceOfJournal(const std::string& path,
+                                 const PosixFile& image,
+                                 const JournalPaths& paths) {
+  if (!image.is_block_device() || paths.given()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "'", path,
+      "' is a block device, and a journal beside it would be gone after a "
+      "restart: say with --journal=PATH where it is to be kept, on a disk"));
+}
+
 }  // namespace
 
 absl::StatusOr<Target> Target::Open(const std::string& path,
@@ -94,6 +107,9 @@ absl::StatusOr<Target> Target::Open(const std::string& path,
                                     Purpose purpose) {
   Target target;
   ASSIGN_OR_RETURN(target.image_, OpenLocked(path, purpose));
+  if (purpose == Purpose::kWriting) {
+    RETURN_IF_ERROR(CheckPlaceOfJournal(path, *target.image_, paths));
+  }
   ASSIGN_OR_RETURN(Names names, NamesBeside(path, paths));
   ASSIGN_OR_RETURN(target.directory_, PosixDirectory::Open(names.directory));
   target.journal_name_ = std::move(names.journal);

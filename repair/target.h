@@ -18,11 +18,13 @@
 namespace qcow2::repair {
 
 // Where journal and undo file are to be, as the user asked; empty: beside the
-// image (behind symbolic links), called after it. If only one is given the
-// other one is in the same folder.
+// image (behind symbolic links), called after it; a block device has no such
+// place. If only one is given the other one is in the same folder.
 struct JournalPaths {
   std::string journal;
   std::string undo;
+
+  bool given() const { return !journal.empty() || !undo.empty(); }
 };
 
 // What the image is opened for.
@@ -37,7 +39,9 @@ class Target {
  public:
   // Errors, nothing having been written: Unavailable when another program has
   // the image in use; InvalidArgument when the two paths are in different
-  // folders; else what the system says, and what can be done about it.
+  // folders; FailedPrecondition when a block device is to be changed and
+  // neither path is given; else what the system says, and what can be done
+  // about it.
   static absl::StatusOr<Target> Open(const std::string& path,
                                      const JournalPaths& paths,
                                      Purpose purpose);

@@ -86,6 +86,9 @@ struct TransactionReport {
   // Of Action::kDiscardFreed, if it came so far.
   std::optional<Discard> discard;
 
+  // Whether the user said where journal and undo file are, so that they are
+  // only found if that is said again.
+  bool paths_given = false;
   // With their folders; empty: there is none.
   std::string journal_path;
   std::string undo_path;

@@ -22,7 +22,8 @@ absl::Status CheckTransaction(const File& image, const ImageIdentity& identity,
     return absl::FailedPreconditionError(
         absl::StrCat(same.message(),
                      ", but the contents are those it was written for: the "
-                     "image was moved, or this is a copy of it"));
+                     "image was moved, or this is a copy of it; if it is the one "
+                     "that is meant, --moved-image has it taken"));
   }
   return absl::FailedPreconditionError(absl::StrCat(
       same.message(), ", with other contents: ", contents.message()));

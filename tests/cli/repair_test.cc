@@ -513,6 +513,43 @@ TEST_F(CutShortTest, AJournalOfAnImageThatChangedIsRefused) {
   }
 }
 
+TEST_F(CutShortTest, AMovedImageIsTakenWhenTold) {
+  CutShortWhileApplying();
+  const std::string torn = ReadFile(image_);
+  fs::rename(image_, image_ + ".other");
+  WriteFile(image_, torn);
+  const Outcome refused = Fsck({"--recover", image_});
+  EXPECT_EQ(refused.exit_code, 8);
+  EXPECT_TRUE(Holds(refused.standard_output, "--moved-image"))
+      << refused.standard_output;
+  EXPECT_TRUE(ReadFile(image_) == torn);
+  EXPECT_EQ(Fsck({"--recover", "--moved-image", image_}).exit_code, 1);
+  EXPECT_TRUE(ReadFile(image_) == repaired_);
+  EXPECT_EQ(Fsck({"--undo", image_}).exit_code, 8);
+  EXPECT_EQ(Fsck({"--undo", "--moved-image", image_}).exit_code, 4);
+  EXPECT_TRUE(IsDamaged());
+}
+
+TEST_F(CutShortTest, NothingIsDiscardedBeforeItIsFinished) {
+  // Also where an image that seems clean is all there is to see.
+  for (const bool committed : {true, false}) {
+    if (!committed) TakeState(kCommitted);
+    TakeState(kApplied);
+    const std::string journal = ReadFile(journal_);
+    for (const bool dry_run : {true, false}) {
+      std::vector<std::string> arguments = {"--discard-freed", "--no-undo",
+                                            image_};
+      if (dry_run) arguments.insert(arguments.begin(), "--dry-run");
+      const Outcome outcome = Fsck(arguments);
+      EXPECT_EQ(outcome.exit_code, 8);
+      EXPECT_TRUE(Holds(outcome.standard_output, "--recover"))
+          << outcome.standard_output;
+      EXPECT_TRUE(ReadFile(image_) == repaired_);
+      EXPECT_TRUE(ReadFile(journal_) == journal);
+    }
+  }
+}
+
 TEST_F(CutShortTest, WhatIsNoJournalIsRefused) {
   WriteFile(journal_, "not a journal");
   Damage();
