@@ -89,7 +89,15 @@ TEST(DocsTest, TheJsonPageNamesEveryKey) {
                           "actual",
                           "root_cause",
                           "suspect_orphan",
-                          "repair"}) {
+                          "repair",
+                          "summary",
+                          "end",
+                          "images",
+                          "by_status",
+                          "damaged",
+                          "damaged_omitted",
+                          "leaked_bytes",
+                          "overlays"}) {
     EXPECT_TRUE(Holds(page, "`" + std::string(key) + "`")) << key;
   }
 }

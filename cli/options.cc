@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <algorithm>
+#include <ctime>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -28,6 +29,7 @@ constexpr char kExamples[] = R"(Examples:
   qcow2-fsck disk.qcow2                    what is wrong, for people
   qcow2-fsck --output=json disk.qcow2      the same for programs
   qcow2-fsck --output=ndjson *.qcow2       one line of JSON an image
+  qcow2-fsck --recursive /images           every image in a tree
   qcow2-fsck --deep disk.qcow2             also decode compressed clusters
   qcow2-fsck --force-share disk.qcow2      although a virtual machine runs on it
   qcow2-fsck --explain=refcount-too-low    what a problem means
@@ -152,7 +154,8 @@ void AddCheckOptions(CLI::App& app, Options& options) {
                "Also decode every compressed cluster, verify LUKS header "
                "digests and follow the whole backing chain");
   AddValue(app, "--jobs", "N",
-           "Use N threads (default: one a processor, at most 8)",
+           "Use N threads, for as many images side by side (default: one a "
+           "processor, at most 8)",
            [&](const std::string& value) { return TakeJobs(value, options); });
   AddValue(app, "--memory-limit", "SIZE",
            "Use at most about SIZE bytes (suffix K, M, G or T) for counting "
@@ -284,6 +287,7 @@ void DefineOptions(CLI::App& app, Options& options) {
   app.footer(ExitCodeHelp() + "\n" + kExamples);
   app.add_option("IMAGE", options.images, "The images")->type_name("");
   AddCheckOptions(app, options);
+  AddFleetOptions(app, std::time(nullptr), options.fleet);
   AddRepairOptions(app, options);
   AddReportOptions(app, options);
   AddProgressOptions(app, options);
@@ -464,6 +468,9 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
   std::string wrong = WrongImages(options);
   if (wrong.empty() && !options.qemu_compatible) {
     wrong = WrongRepair(app, options);
+    if (wrong.empty()) {
+      wrong = WrongFleet(options.fleet, options.task == Task::kCheck);
+    }
   } else if (wrong.empty() && options.force_share && MayWrite(options)) {
     wrong = "-U cannot be combined with -r: an image in use is not repaired";
   }

@@ -13,6 +13,7 @@
 
 #include "checker/check.h"
 #include "checker/overlap_classes.h"
+#include "cli/fleet/fleet_options.h"
 #include "repair/plan.h"
 
 namespace qcow2::cli {
@@ -43,6 +44,7 @@ struct Options {
   unsigned jobs = 0;
   uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
+  FleetOptions fleet;  // of a run over many images
 
   Task task = Task::kCheck;
   repair::Mode repair_mode = repair::Mode::kAll;

@@ -56,6 +56,23 @@ TEST(OptionsTest, OtherSpellings) {
             checker::kMetadataOwners & ~checker::kOwnerInactiveL2);
 }
 
+TEST(OptionsTest, ManyImages) {
+  EXPECT_FALSE(Parsed({"a"}).fleet.any());
+  const FleetOptions fleet =
+      Parsed({"--recursive", "--exclude=*.bak", "--exclude", "old", "a",
+              "--newer-than=2026-11-21Z", "--with-backing-files",
+              "--time-budget=1h30m", "--state=s", "--max-rate=20M"})
+          .fleet;
+  EXPECT_TRUE(fleet.any());
+  EXPECT_TRUE(fleet.recursive);
+  EXPECT_TRUE(fleet.backing_files);
+  EXPECT_EQ(fleet.exclude, Arguments({"*.bak", "old"}));
+  EXPECT_EQ(fleet.newer_than, 1795219200);
+  EXPECT_EQ(fleet.time_budget_seconds, 5400);
+  EXPECT_EQ(fleet.state_file, "s");
+  EXPECT_EQ(fleet.max_rate_bytes, 20u << 20);
+}
+
 TEST(OptionsTest, RepairModes) {
   const Options plain = Parsed({"--repair", "a"});
   EXPECT_EQ(plain.task, Task::kRepair);

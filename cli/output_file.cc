@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
-#include <optional>
 #include <utility>
 
 #include "engine/status_macros.h"
@@ -66,7 +65,8 @@ absl::Status WriteAll(int descriptor, std::string_view text,
   return absl::OkStatus();
 }
 
-absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path) {
+absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path,
+                                              std::optional<unsigned> mode) {
   const std::optional<struct stat> existing = StatusOf(path);
   if (existing && !S_ISREG(existing->st_mode)) {
     const int descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
@@ -80,7 +80,9 @@ absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path) {
   if (descriptor == -1) return WriteError(errno, path);
   // mkostemp lets only the owner read; a report is for whoever could read the
   // one before it, by default everybody (the collector has a user of its own).
-  fchmod(descriptor, existing ? existing->st_mode & 07777 : 0644);
+  fchmod(descriptor, mode       ? *mode
+                     : existing ? existing->st_mode & 07777
+                                : 0644);
   return OutputFile(descriptor, std::move(target), std::move(temporary));
 }
 

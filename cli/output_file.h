@@ -3,6 +3,7 @@
 #ifndef CLI_OUTPUT_FILE_H_
 #define CLI_OUTPUT_FILE_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,11 @@ absl::Status WriteAll(int descriptor, std::string_view text,
 class OutputFile {
  public:
   // InvalidArgument for a file that is a qcow2 image: a slip on the command
-  // line must not destroy one. Else what the system says.
-  static absl::StatusOr<OutputFile> Create(const std::string& path);
+  // line must not destroy one. Else what the system says. With `mode` a regular
+  // file gets those permissions; else those of the file it takes the place of,
+  // or everybody may read it.
+  static absl::StatusOr<OutputFile> Create(
+      const std::string& path, std::optional<unsigned> mode = std::nullopt);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;

@@ -12,11 +12,14 @@ namespace cli = qcow2::cli;
 int main(int argc, char** argv) {
   const bool array = argc == 2 && std::string_view(argv[1]) == "json";
   cli::ReportStream stream(
-      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 12);
+      array ? cli::OutputFormat::kJson : cli::OutputFormat::kNdjson, 12,
+      cli::StreamShape::kFleet);
+  cli::FleetSummary summary;
   for (const auto& report :
        {cli::CleanReport(), cli::LeakyReport(), cli::CorruptReport(),
         cli::UnopenedReport(), cli::FullReport()}) {
     std::fputs(stream.Add({report}).c_str(), stdout);
+    cli::AddToSummary({report}, 2, summary);
   }
   for (const auto& report :
        {cli::RepairedReport(), cli::PlannedReport(), cli::NotProvenReport(),
@@ -24,6 +27,6 @@ int main(int argc, char** argv) {
         cli::DiscardedReport()}) {
     std::fputs(stream.Add(report).c_str(), stdout);
   }
-  std::fputs(stream.End().c_str(), stdout);
+  std::fputs(stream.End(&summary).c_str(), stdout);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "cli/image_report.h"
 #include "cli/json_printer.h"
 #include "cli/schema_parts.h"
+#include "cli/summary_schema.h"
 #include "cli/transaction_schema.h"
 #include "cli/version.h"
 
@@ -170,14 +171,26 @@ Json ReportObjectSchema() {
   });
 }
 
+// The object that a run over many images ends with.
+Json SummaryObjectSchema() {
+  return Object({
+      {"schema_version", Const(kSchemaVersion)},
+      {"tool", Object({{"name", Const(kToolName)}, {"version", Text()}})},
+      {"summary", SummarySchema()},
+  });
+}
+
 Json Document() {
   Json schema;
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = "Report of qcow2-fsck";
   schema["description"] =
       "Made from the problem table; what the keys mean is in json.md.";
-  schema["oneOf"] = {Reference("report"), ArrayOf(Reference("report"))};
+  Json either = {{"oneOf", {Reference("report"), Reference("summary")}}};
+  schema["oneOf"] = {Reference("report"), Reference("summary"),
+                     ArrayOf(std::move(either))};
   schema["$defs"] = {{"report", ReportObjectSchema()},
+                     {"summary", SummaryObjectSchema()},
                      {"image", ImageSchema()},
                      {"counts", CountsSchema()},
                      {"finding", FindingSchema()},

@@ -7,28 +7,55 @@
 
 namespace qcow2::cli {
 
-std::string ReportStream::Add(const ImageReport& report) {
-  const bool first = added_++ == 0;
-  exit_code_ |= ExitCodeOf(report);
-  ++by_status_[static_cast<size_t>(StatusOf(report))];
+std::string ReportStream::Separator(bool is_first) const {
   switch (format_) {
     case OutputFormat::kHuman:
-      return (first ? "" : "\n") + HumanReport(report);
+      return is_first ? "" : "\n";
     case OutputFormat::kNdjson:
-      return JsonReport(report, JsonLayout::kOneLine) + "\n";
+      return {};
     case OutputFormat::kJson:
       break;
   }
-  const std::string json = JsonReport(report, JsonLayout::kIndented);
-  if (images_ == 1) return json + "\n";
-  return (first ? "[\n" : ",\n") + json;
+  if (shape_ == StreamShape::kOneImage) return {};
+  return is_first ? "[\n" : ",\n";
 }
 
-std::string ReportStream::End() {
-  if (images_ == 1) return {};
-  if (format_ == OutputFormat::kHuman) return Summary();
-  if (format_ == OutputFormat::kJson) return added_ == 0 ? "[]\n" : "\n]\n";
-  return {};
+std::string ReportStream::Add(const ImageReport& report) {
+  const ImageStatus status = StatusOf(report);
+  ++added_;
+  exit_code_ |= ExitCodeOf(report);
+  ++by_status_[static_cast<size_t>(status)];
+  const bool human = format_ == OutputFormat::kHuman;
+  if (human && shape_ == StreamShape::kFleet && status == ImageStatus::kClean) {
+    return {};
+  }
+  std::string text = Separator(!printed_);
+  printed_ = true;
+  if (human) return text + HumanReport(report);
+  const bool one_line = format_ == OutputFormat::kNdjson;
+  text += JsonReport(report,
+                     one_line ? JsonLayout::kOneLine : JsonLayout::kIndented);
+  if (one_line || shape_ == StreamShape::kOneImage) text += "\n";
+  return text;
+}
+
+std::string ReportStream::End(const FleetSummary* summary) {
+  if (shape_ == StreamShape::kOneImage) return {};
+  switch (format_) {
+    case OutputFormat::kHuman:
+      if (summary != nullptr) return SummaryText(*summary);
+      return shape_ == StreamShape::kList ? Summary() : "";
+    case OutputFormat::kNdjson:
+      if (summary == nullptr) return {};
+      return SummaryJson(*summary, JsonLayout::kOneLine) + "\n";
+    case OutputFormat::kJson:
+      break;
+  }
+  if (summary != nullptr) {
+    return Separator(!printed_) + SummaryJson(*summary, JsonLayout::kIndented) +
+           "\n]\n";
+  }
+  return printed_ ? "\n]\n" : "[]\n";
 }
 
 std::string ReportStream::Summary() const {

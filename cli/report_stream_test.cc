@@ -1,5 +1,6 @@
 #include "cli/report_stream.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/sample_reports.h"
@@ -10,7 +11,9 @@ namespace {
 
 std::string Stream(OutputFormat format, size_t images,
                    const std::vector<checker::CheckReport>& reports) {
-  ReportStream stream(format, images);
+  ReportStream stream(
+      format, images,
+      images == 1 ? StreamShape::kOneImage : StreamShape::kList);
   std::string text;
   for (const checker::CheckReport& report : reports)
     text += stream.Add({report});
@@ -57,6 +60,44 @@ TEST(ReportStreamTest, PeopleGetASummaryOfSeveralImages) {
       << text;
   EXPECT_EQ(Stream(OutputFormat::kHuman, 1, {CleanReport()}).find("of 1 image"),
             std::string::npos);
+}
+
+// A run over many, with its summary.
+std::string Fleet(OutputFormat format,
+                  const std::vector<checker::CheckReport>& reports) {
+  ReportStream stream(format, 1, StreamShape::kFleet);
+  FleetSummary summary;
+  std::string text;
+  for (const checker::CheckReport& report : reports) {
+    text += stream.Add({report});
+    AddToSummary({report}, 0, summary);
+  }
+  return text + stream.End(&summary);
+}
+
+TEST(ReportStreamTest, OfAFleetPeopleSeeWhatIsNotClean) {
+  const std::string text =
+      Fleet(OutputFormat::kHuman, {CleanReport(), LeakyReport()});
+  EXPECT_EQ(text.find("clean: no problems found"), std::string::npos);
+  EXPECT_TRUE(text.find("LEAKS") != std::string::npos);
+  EXPECT_TRUE(text.find("2 of no images checked") != std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with(".\n"));
+}
+
+TEST(ReportStreamTest, OfAFleetProgramsSeeAllAndTheSummary) {
+  for (const size_t images : {0u, 2u}) {
+    const nlohmann::json array = nlohmann::json::parse(
+        Fleet(OutputFormat::kJson,
+              std::vector<checker::CheckReport>(images, CleanReport())));
+    ASSERT_EQ(array.size(), images + 1);
+    EXPECT_EQ(array[images]["summary"]["images"]["checked"], images);
+  }
+  const std::string lines =
+      Fleet(OutputFormat::kNdjson, {CleanReport(), LeakyReport()});
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 3);
+  const std::string last =
+      lines.substr(lines.rfind('\n', lines.size() - 2) + 1);
+  EXPECT_TRUE(nlohmann::json::parse(last).contains("summary"));
 }
 
 }  // namespace

@@ -1,17 +1,13 @@
 #include "cli/run.h"
 
-#include <ctime>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "cli/exit_code.h"
 #include "cli/explain.h"
-#include "cli/metrics_printer.h"
+#include "cli/fleet/check_many.h"
 #include "cli/output_file.h"
-#include "cli/report_stream.h"
+#include "cli/outputs.h"
 #include "cli/session.h"
 #include "engine/status_macros.h"
 
@@ -32,75 +28,7 @@ int RunExplain(const Options& options, const Surroundings& surroundings) {
   return kExitOperationalError;
 }
 
-// Everything the reports of a run go to.
-class Outputs {
- public:
-  Outputs(const Options& options, const Surroundings& surroundings)
-      : surroundings_(surroundings),
-        standard_(options.output, options.images.size()),
-        file_(options.output == OutputFormat::kNdjson ? OutputFormat::kNdjson
-                                                      : OutputFormat::kJson,
-              options.images.size()) {}
-
-  // Before anything is checked, so that a slip in a name is seen at once.
-  absl::Status Open(const Options& options) {
-    RETURN_IF_ERROR(OpenFile(options.report_file, report_));
-    return OpenFile(options.metrics_file, metrics_);
-  }
-
-  absl::Status Add(const ImageReport& report) {
-    if (metrics_) images_.push_back(MetricsOf(report));
-    if (report_) RETURN_IF_ERROR(report_->Append(file_.Add(report)));
-    return Print(standard_.Add(report));
-  }
-
-  absl::Status End() {
-    if (report_) {
-      RETURN_IF_ERROR(report_->Append(file_.End()));
-      RETURN_IF_ERROR(report_->Commit());
-    }
-    if (metrics_) {
-      RETURN_IF_ERROR(
-          metrics_->Append(MetricsText(images_, std::time(nullptr))));
-      RETURN_IF_ERROR(metrics_->Commit());
-    }
-    return Print(standard_.End());
-  }
-
- private:
-  static absl::Status OpenFile(const std::string& path,
-                               std::optional<OutputFile>& file) {
-    if (path.empty()) return absl::OkStatus();
-    absl::StatusOr<OutputFile> created = OutputFile::Create(path);
-    if (!created.ok()) return created.status();
-    file.emplace(*std::move(created));
-    return absl::OkStatus();
-  }
-
-  absl::Status Print(std::string_view text) {
-    return WriteAll(surroundings_.standard_output, text, "standard output");
-  }
-
-  const Surroundings& surroundings_;
-  ReportStream standard_;
-  ReportStream file_;
-  std::optional<OutputFile> report_;
-  std::optional<OutputFile> metrics_;
-  std::vector<ImageMetrics> images_;
-};
-
-// The text for people has on standard output why nothing came of an image.
-void ComplainOfFailure(const ImageReport& report, const Options& options,
-                       const Surroundings& surroundings) {
-  if (options.output == OutputFormat::kHuman) return;
-  if (report.transaction.has_value() && !report.transaction->error.ok()) {
-    Complain(surroundings, report.transaction->error);
-  } else if (report.found.status == checker::CheckStatus::kError &&
-             !report.found.errors.empty()) {
-    Complain(surroundings, report.found.errors[0]);
-  }
-}
-
+// Repairs are done one by one: each wants all threads and memory.
 absl::Status ProcessAll(const Options& options,
                         const Surroundings& surroundings, Outputs& outputs,
                         int& exit_code) {
@@ -110,12 +38,17 @@ absl::Status ProcessAll(const Options& options,
       break;
     }
     const ImageReport report = ProcessImage(path, options, surroundings);
-    ComplainOfFailure(report, options, surroundings);
     exit_code |= ExitCodeOf(report);
     RETURN_IF_ERROR(outputs.Add(report));
     if (report.found.cancelled) break;
   }
-  return outputs.End();
+  return outputs.End(nullptr);
+}
+
+bool HasManyChecks(const Options& options) {
+  return options.task == Task::kCheck &&
+         (options.images.size() > 1 || options.fleet.any() ||
+          options.fleet.max_rate_bytes != 0);
 }
 
 }  // namespace
@@ -130,7 +63,9 @@ int Run(const Options& options, const Surroundings& surroundings) {
   }
   int exit_code = kExitClean;
   const absl::Status done =
-      ProcessAll(options, surroundings, outputs, exit_code);
+      HasManyChecks(options)
+          ? CheckMany(options, surroundings, outputs, exit_code)
+          : ProcessAll(options, surroundings, outputs, exit_code);
   if (done.ok()) return exit_code;
   Complain(surroundings, done);
   return exit_code | kExitOperationalError;

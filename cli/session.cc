@@ -26,25 +26,6 @@ absl::Status Busy(const std::string& path) {
       "up as problems");
 }
 
-checker::CheckOptions CheckOptionsFrom(const Options& options) {
-  checker::CheckOptions check;
-  check.overlap = options.overlap;
-  check.deep = options.deep;
-  check.qemu_compatible = options.qemu_compatible;
-  check.max_problems = options.max_problems;
-  check.jobs = options.jobs;
-  check.memory_limit_bytes = options.memory_limit_bytes;
-  check.open_other_file = OpenOtherFile;
-  return check;
-}
-
-bool ShowsProgress(const Options& options, const Surroundings& surroundings) {
-  if (options.progress == ProgressMode::kAuto) {
-    return surroundings.standard_error_is_terminal;
-  }
-  return options.progress == ProgressMode::kOn;
-}
-
 // The options of a check, with a progress meter as long as this lives.
 class Watched {
  public:
@@ -100,7 +81,37 @@ std::optional<std::pair<Problem, std::string>> JudgeJournal(
                    "all was done but to put its journal away");
 }
 
-// Says so when a repair of the image was cut short.
+CheckReport CheckPath(const std::string& path, const Options& options,
+                      const Surroundings& surroundings) {
+  const absl::StatusOr<std::unique_ptr<File>> file =
+      OpenImage(path, options.force_share);
+  if (!file.ok()) return NotOpened(path, file.status());
+  CheckReport report = CheckOpenImage(**file, path, options, surroundings);
+  AddPendingJournal(path, report);
+  return report;
+}
+
+}  // namespace
+
+bool ShowsProgress(const Options& options, const Surroundings& surroundings) {
+  if (options.progress == ProgressMode::kAuto) {
+    return surroundings.standard_error_is_terminal;
+  }
+  return options.progress == ProgressMode::kOn;
+}
+
+checker::CheckOptions CheckOptionsFrom(const Options& options) {
+  checker::CheckOptions check;
+  check.overlap = options.overlap;
+  check.deep = options.deep;
+  check.qemu_compatible = options.qemu_compatible;
+  check.max_problems = options.max_problems;
+  check.jobs = options.jobs;
+  check.memory_limit_bytes = options.memory_limit_bytes;
+  check.open_other_file = OpenOtherFile;
+  return check;
+}
+
 void AddPendingJournal(const std::string& path, CheckReport& report) {
   auto judged = JudgeJournal(repair::FindPendingJournal(path, {}));
   if (!judged.has_value()) return;
@@ -117,25 +128,15 @@ void AddPendingJournal(const std::string& path, CheckReport& report) {
   report.status = checker::CheckStatus::kCorrupt;
 }
 
-CheckReport CheckPath(const std::string& path, const Options& options,
-                      const Surroundings& surroundings) {
-  const absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(path, options.force_share);
-  if (!file.ok()) return NotOpened(path, file.status());
-  CheckReport report = CheckOpenImage(**file, path, options, surroundings);
-  AddPendingJournal(path, report);
-  return report;
+absl::Status LockAsReader(File& file, const std::string& path) {
+  const absl::Status locked = file.Lock(kReaderLocks);
+  return absl::IsUnavailable(locked) ? Busy(path) : locked;
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<File>> OpenImage(const std::string& path,
                                                 bool force_share) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, PosixFile::Open(path));
-  if (force_share) return file;
-  const absl::Status locked = file->Lock(kReaderLocks);
-  if (absl::IsUnavailable(locked)) return Busy(path);
-  RETURN_IF_ERROR(locked);
+  if (!force_share) RETURN_IF_ERROR(LockAsReader(*file, path));
   return file;
 }
 

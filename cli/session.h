@@ -32,6 +32,19 @@ checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
                                     const Options& options,
                                     const Surroundings& surroundings);
 
+// Locks an open image as OpenImage() does, with the same errors.
+absl::Status LockAsReader(File& file, const std::string& path);
+
+// Whether progress is shown on standard error.
+bool ShowsProgress(const Options& options, const Surroundings& surroundings);
+
+// How `options` want an image to be checked; cancel and progress are not set.
+checker::CheckOptions CheckOptionsFrom(const Options& options);
+
+// Says so in the report of the image at `path` when a repair of it was cut
+// short.
+void AddPendingJournal(const std::string& path, checker::CheckReport& report);
+
 // Does with the image at `path` what `options` say: checks, repairs, recovers,
 // undoes or discards. A check also looks whether a repair of the image was cut
 // short.

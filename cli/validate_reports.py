@@ -22,6 +22,9 @@ def read_reports(text):
 
 def damaged(report):
     """Copies of a report (no array), each with one thing wrong."""
+    if "summary" in report:
+        yield from damaged_summaries(report)
+        return
     for key in report:
         if key == "transaction":
             continue  # only a repair has one
@@ -57,6 +60,28 @@ def damaged(report):
             broken = copy.deepcopy(report)
             broken["problems"][index][key] = value
             yield f"problems[{index}].{key} = {value!r}", broken
+
+
+def damaged_summaries(report):
+    """Copies of the last object of a run over many images, each wrong."""
+    for key in report["summary"]:
+        broken = copy.deepcopy(report)
+        del broken["summary"][key]
+        yield f"summary without {key}", broken
+    for path, value in (
+        (("end",), "fine"),
+        (("surplus",), 1),
+        (("images", "left"), -1),
+        (("by_status", "fine"), 1),
+        (("counts", "surplus"), 1),
+        (("damaged",), {}),
+    ):
+        broken = copy.deepcopy(report)
+        target = broken["summary"]
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+        yield f"summary.{'.'.join(path)} = {value!r}", broken
 
 
 def damaged_transactions(report):

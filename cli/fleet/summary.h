@@ -1,0 +1,79 @@
+// What came of a run over many images, all together.
+//
+// Values and their texts; no I/O.
+#ifndef CLI_FLEET_SUMMARY_H_
+#define CLI_FLEET_SUMMARY_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/image_report.h"
+#include "cli/json_printer.h"
+#include "cli/json_values.h"
+
+namespace qcow2::cli {
+
+enum class FleetEnd {
+  kComplete,    // every image was checked
+  kTimeBudget,  // the time was up
+  kCancelled,
+};
+// "complete", "time-budget", "cancelled".
+std::string_view NameOf(FleetEnd end);
+
+// An image that a person should look at.
+struct DamagedImage {
+  std::string path;
+  ImageStatus status = ImageStatus::kError;
+  int exit_code = 0;
+  uint64_t corruptions = 0;
+  uint64_t leaks = 0;
+  uint64_t overlays = 0;  // images that lie on it
+};
+
+// Damaged images that are listed by name.
+inline constexpr size_t kMaxDamagedListed = 20;
+
+struct FleetSummary {
+  FleetEnd end = FleetEnd::kComplete;
+  int exit_code = 0;
+  uint64_t found = 0;
+  uint64_t checked = 0;      // by this run
+  uint64_t earlier = 0;      // by earlier runs of the same round
+  uint64_t left = 0;         // for later runs
+  uint64_t other_names = 0;  // hard links to images that were found
+  uint64_t doubtful = 0;     // files that look like images but are none
+  std::array<uint64_t, 7> by_status = {};  // of those checked, by ImageStatus
+  uint64_t corruptions = 0;
+  uint64_t leaks = 0;
+  uint64_t leaked_bytes = 0;
+  uint64_t warnings = 0;
+  uint64_t suspect_orphans = 0;
+  uint64_t unreadable_bytes = 0;
+  // The worst first, at most kMaxDamagedListed.
+  std::vector<DamagedImage> damaged;
+  uint64_t damaged_omitted = 0;
+  double seconds = 0;
+  // What kept images from being found or remembered, in words.
+  std::vector<std::string> errors;
+};
+
+// Space that leaked in the image as it is now.
+uint64_t LeakedBytes(const ImageReport& report);
+
+// Adds an image that was checked and has `overlays` lying on it.
+void AddToSummary(const ImageReport& report, uint64_t overlays,
+                  FleetSummary& summary);
+
+// For people, with the exit code; begins with an empty line.
+std::string SummaryText(const FleetSummary& summary);
+// An object with the key "summary", without a newline at its end.
+std::string SummaryJson(const FleetSummary& summary, JsonLayout layout);
+
+}  // namespace qcow2::cli
+
+#endif  // CLI_FLEET_SUMMARY_H_

@@ -1,0 +1,51 @@
+// Everything the reports of a run go to: standard output, the file of --report
+// and that of --metrics.
+#ifndef CLI_OUTPUTS_H_
+#define CLI_OUTPUTS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cli/fleet/summary.h"
+#include "cli/image_report.h"
+#include "cli/metrics_printer.h"
+#include "cli/options.h"
+#include "cli/output_file.h"
+#include "cli/report_stream.h"
+#include "cli/surroundings.h"
+
+namespace qcow2::cli {
+
+// For one thread at a time.
+class Outputs {
+ public:
+  Outputs(const Options& options, const Surroundings& surroundings);
+
+  // Before anything is checked, so that a slip in a name is seen at once.
+  absl::Status Open(const Options& options);
+
+  // What came of an image. Also says on standard error why nothing did, unless
+  // standard output says so to people.
+  absl::Status Add(const ImageReport& report);
+
+  // Puts the files in their places. With the summary if there is one.
+  absl::Status End(const FleetSummary* summary);
+
+ private:
+  absl::Status Print(std::string_view text) const;
+
+  const Options& options_;
+  const Surroundings& surroundings_;
+  ReportStream standard_;
+  ReportStream file_;
+  std::optional<OutputFile> report_;
+  std::optional<OutputFile> metrics_;
+  std::vector<ImageMetrics> images_;
+};
+
+}  // namespace qcow2::cli
+
+#endif  // CLI_OUTPUTS_H_
