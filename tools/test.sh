@@ -36,7 +36,7 @@ run_tests() {
 run_tests plain //... "$@"
 run_tests sanitized --config=asan --build_tests_only \
   --test_tag_filters=-no-sanitizer \
-  //checker/... //engine/... //fuzz/... //repair:all //tests/corpus/... \
+  //checker/... //engine/... //fuzz/... //repair/... //tests/corpus/... \
   //tests/engine:model_test
 run_tests threads --config=tsan --build_tests_only \
   --test_tag_filters=threads //checker/... //tests/engine/...

@@ -154,7 +154,7 @@ TEST_P(FaultTest, InACommit) {
 TEST_P(FaultTest, InAnUndo) {
   if (!scenario_.keep_undo) return;
   ForEachFault([this] { return NewDisk(); },
-               [this](Disk& disk, const CallFault& fault) {
+               [](Disk& disk, const CallFault& fault) {
                  disk.FailCalls(fault);
                  const auto undone =
                      Undo(disk.image(), kScenarioIdentity, PlaceOn(disk));
@@ -164,7 +164,7 @@ TEST_P(FaultTest, InAnUndo) {
 
 TEST_P(FaultTest, InARecovery) {
   ForEachFault([this] { return PendingDisk(); },
-               [this](Disk& disk, const CallFault& fault) {
+               [](Disk& disk, const CallFault& fault) {
                  disk.FailCalls(fault);
                  const auto recovered =
                      Recover(disk.image(), kScenarioIdentity, PlaceOn(disk));
