@@ -89,7 +89,7 @@ void CountEntries(benchmark::State& state) {
 
 void BM_ScanL2(benchmark::State& state, Order order) {
   const std::vector<std::byte> tables = L2Tables(HostClusters(order));
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     CountingVisitor visitor;
     ScanAll(tables, visitor);
     benchmark::DoNotOptimize(visitor.entries);
@@ -101,7 +101,7 @@ BENCHMARK_CAPTURE(BM_ScanL2, random, Order::kRandom);
 
 void BM_ScanL2IntoMap(benchmark::State& state, Order order) {
   const std::vector<std::byte> tables = L2Tables(HostClusters(order));
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     ReferenceMap map(0, kClusters + 1, 0);
     ReferenceMap::Writer writer(map);
     MapVisitor visitor{writer};
@@ -134,7 +134,7 @@ void BM_RefcountRuns(benchmark::State& state) {
   const uint64_t bits = uint64_t{1} << refcount_order;
   const std::vector<std::byte> block = BlockOfOnes(bits);
   const uint64_t counts = kClusterSize * 8 / bits;
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     const uint64_t end = RefcountRunEnd(block, refcount_order, 0, counts, 1);
     if (end != counts) state.SkipWithError("the run ends too early");
   }

@@ -82,7 +82,7 @@ TEST(CheckImageTest, EveryFlippedBitOfTheRefcountStructuresIsFound) {
 
 TEST(CheckImageTest, EveryFlippedBitOfTheL1TableIsFound) {
   TestImage image(3, 9);
-  FlipEveryBit(image, image.OffsetOf(3), image.header.l1_size * 8,
+  FlipEveryBit(image, image.OffsetOf(3), uint64_t{image.header.l1_size} * 8,
                [](uint64_t word, int bit, const CheckReport& report) {
                  EXPECT_NE(report.status, CheckStatus::kClean)
                      << "word " << word << " bit " << bit;

@@ -239,7 +239,8 @@ TEST(LeadingZeroBytesTest, StopsAtEveryPossibleWord) {
   for (uint64_t zeros = 0; zeros < 40; ++zeros) {
     std::vector<uint64_t> words(41);
     words[zeros] = 1;
-    EXPECT_EQ(LeadingZeroBytes(Table(words).data(), 41 * 8), zeros * 8);
+    EXPECT_EQ(LeadingZeroBytes(Table(words).data(), words.size() * 8),
+              zeros * 8);
   }
 }
 

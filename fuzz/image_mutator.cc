@@ -111,7 +111,7 @@ uint64_t Mutation::NewWord(uint64_t old) {
 
 void Mutation::MutateField() {
   const Field& field = kHeaderFields[Below(std::size(kHeaderFields))];
-  if (field.offset + field.bytes > size_) return;
+  if (field.bytes == 0 || field.offset + field.bytes > size_) return;
   const uint32_t bits = static_cast<uint32_t>(field.bytes * 8);
   const uint64_t max = ~uint64_t{0} >> (64 - bits);
   uint64_t old = 0;

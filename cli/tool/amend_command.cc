@@ -25,7 +25,7 @@ std::string TakeAmendOption(const std::string& key, const std::string& value,
       key != "backing_file" && key != "backing_fmt") {
     return "cannot be changed";
   }
-  const std::string wrong = TakeCreateOption(key, value, arguments);
+  std::string wrong = TakeCreateOption(key, value, arguments);
   const CreateOptions& taken = arguments.create;
   if (!wrong.empty()) return wrong;
   AmendOptions& amend = options.amend;

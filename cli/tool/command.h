@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "cli/tool/console.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming)
 class App;
 }
 

@@ -173,7 +173,7 @@ absl::StatusOr<int> Compare(const CompareCommandOptions& options,
 // A failure has a code of its own, since 1 means that disks differ.
 absl::StatusOr<int> RunCompare(const CompareCommandOptions& options,
                                const Console& console) {
-  const absl::StatusOr<int> code = Compare(options, console);
+  absl::StatusOr<int> code = Compare(options, console);
   if (code.ok()) return code;
   Complain(console, code.status());
   return kCompareFailed;

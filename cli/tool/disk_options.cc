@@ -60,7 +60,7 @@ std::string TakeOverlapClass(const std::string& key, const std::string& value,
   for (const OverlapRow& row : kClasses) {
     if (key != row.name) continue;
     bool on = false;
-    const std::string wrong = TakeSwitch(value, on);
+    std::string wrong = TakeSwitch(value, on);
     tuning.overlap_check = on ? tuning.overlap_check | row.classes
                               : tuning.overlap_check & ~row.classes;
     return wrong;
@@ -78,7 +78,7 @@ std::string TakeBytes(const std::string& value, uint64_t& target) {
 // As QEMU divides it: refcount blocks need little.
 std::string TakeCacheSize(const std::string& value, ImageTuning& tuning) {
   uint64_t bytes = 0;
-  const std::string wrong = TakeBytes(value, bytes);
+  std::string wrong = TakeBytes(value, bytes);
   tuning.refcount_cache_bytes = bytes / 5;
   tuning.l2_cache_bytes = bytes - tuning.refcount_cache_bytes;
   return wrong;
@@ -91,7 +91,7 @@ std::string TakePair(const std::string& key, const std::string& value,
   }
   if (key == "lazy-refcounts") {
     bool on = false;
-    const std::string wrong = TakeSwitch(value, on);
+    std::string wrong = TakeSwitch(value, on);
     tuning.lazy_refcounts = on;
     return wrong;
   }

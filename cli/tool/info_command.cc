@@ -2,6 +2,7 @@
 #include <memory>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "cli/tool/commands.h"
 #include "cli/tool/disk_options.h"
 #include "cli/tool/image_info.h"
@@ -41,8 +42,8 @@ absl::StatusOr<Json> Collect(const InfoOptions& options) {
         const std::string name =
             info.at("backing-filename-format").get<std::string>();
         if (!TakeFormat(name, format).empty()) {
-          return absl::UnimplementedError("'" + path + "' is of format '" +
-                                          name + "'");
+          return absl::UnimplementedError(
+              absl::StrCat("'", path, "' is of format '", name, "'"));
         }
       }
     }

@@ -32,7 +32,7 @@ std::string ForEachPair(
     if (equals == std::string::npos) return "'" + part + "' has no '='";
     const std::string key = part.substr(0, equals);
     const std::string wrong = take(key, part.substr(equals + 1));
-    if (!wrong.empty()) return key + ": " + wrong;
+    if (!wrong.empty()) return std::string(key).append(": ").append(wrong);
   }
   return {};
 }

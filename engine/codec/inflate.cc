@@ -130,19 +130,21 @@ Decompressor::~Decompressor() = default;
 Decompressor::Decompressor(Decompressor&&) noexcept = default;
 Decompressor& Decompressor::operator=(Decompressor&&) noexcept = default;
 
-absl::Status Decompressor::InflateExactly(CompressionType type,
-                                          std::span<const std::byte> input,
-                                          std::span<std::byte> output) {
+absl::Status Decompressor::InflateExactly(
+    CompressionType type, std::span<const std::byte> input,
+    std::span<std::byte> one_cluster_out) {
   constexpr size_t kMaxBytes = std::numeric_limits<uInt>::max();
-  if (input.size() > kMaxBytes || output.size() > kMaxBytes || output.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "cannot decompress ", input.size(), " bytes to ", output.size()));
+  if (input.size() > kMaxBytes || one_cluster_out.size() > kMaxBytes ||
+      one_cluster_out.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot decompress ",
+                                                   input.size(), " bytes to ",
+                                                   one_cluster_out.size()));
   }
   switch (type) {
     case CompressionType::kDeflate:
-      return deflate_->Inflate(input, output);
+      return deflate_->Inflate(input, one_cluster_out);
     case CompressionType::kZstd:
-      return zstd_->Inflate(input, output);
+      return zstd_->Inflate(input, one_cluster_out);
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown compression type ", static_cast<uint32_t>(type)));

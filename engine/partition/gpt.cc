@@ -146,15 +146,15 @@ uint32_t GptHeaderIssues(std::span<const std::byte> sector,
   return issues;
 }
 
-GptEntry GptEntry::Decode(std::span<const std::byte> entry) {
-  const auto bytes = Padded<kGptEntryBytes>(entry);
+GptEntry GptEntry::Decode(std::span<const std::byte> bytes) {
+  const auto entry = Padded<kGptEntryBytes>(bytes);
   GptEntry decoded;
-  decoded.type = LoadGuid(bytes.data());
-  decoded.guid = LoadGuid(&bytes[16]);
-  decoded.first_sector = LoadLe64(&bytes[32]);
-  decoded.last_sector = LoadLe64(&bytes[40]);
-  decoded.attributes = LoadLe64(&bytes[48]);
-  std::copy_n(&bytes[56], decoded.padded_name.size(),
+  decoded.type = LoadGuid(entry.data());
+  decoded.guid = LoadGuid(&entry[16]);
+  decoded.first_sector = LoadLe64(&entry[32]);
+  decoded.last_sector = LoadLe64(&entry[40]);
+  decoded.attributes = LoadLe64(&entry[48]);
+  std::copy_n(&entry[56], decoded.padded_name.size(),
               decoded.padded_name.begin());
   return decoded;
 }

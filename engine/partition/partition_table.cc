@@ -84,7 +84,7 @@ void TellIssues(std::string_view which, const GptCopy& copy,
                 PartitionTable& table) {
   for (const IssueRow& row : kGptIssues) {
     if ((copy.issues & row.issue) == 0) continue;
-    table.problems.push_back(
+    table.problems.emplace_back(
         absl::StrCat(std::string(which), " GUID partition table: ", row.text));
   }
 }
@@ -100,7 +100,7 @@ void TakeGptEntries(const GptCopy& copy, PartitionTable& table) {
     partition.number = i + 1;
     partition.first_sector = partition.gpt.first_sector;
     if (partition.gpt.last_sector < partition.first_sector) {
-      table.problems.push_back(
+      table.problems.emplace_back(
           absl::StrCat("partition ", i + 1, ": ends before it begins"));
     } else {
       partition.sectors = partition.gpt.last_sector - partition.first_sector +
@@ -154,7 +154,7 @@ absl::Status TakeLogical(GuestDisk& disk, const MbrEntry& extended,
     ASSIGN_OR_RETURN(const Sector sector, ReadSector(disk, record));
     const Mbr mbr = Mbr::Decode(sector);
     if (!mbr.valid()) {
-      table.problems.push_back(
+      table.problems.emplace_back(
           absl::StrCat("no record of a logical partition at sector ", record));
       return absl::OkStatus();
     }
@@ -166,7 +166,7 @@ absl::Status TakeLogical(GuestDisk& disk, const MbrEntry& extended,
     last_record = record;
     record = uint64_t{extended.first_sector} + mbr.entries[1].first_sector;
   }
-  table.problems.push_back("more logical partitions than are followed");
+  table.problems.emplace_back("more logical partitions than are followed");
   return absl::OkStatus();
 }
 
@@ -209,10 +209,10 @@ absl::StatusOr<PartitionTable> ReadPartitionTable(GuestDisk& disk) {
     ASSIGN_OR_RETURN(gpt, TakeGpt(disk, table));
   }
   if (gpt && !mbr.valid()) {
-    table.problems.push_back("no protective master boot record");
+    table.problems.emplace_back("no protective master boot record");
   } else if (!gpt && mbr.valid()) {
     if (mbr.protective()) {
-      table.problems.push_back(
+      table.problems.emplace_back(
           "the master boot record protects a GUID partition table that is not "
           "there");
     }

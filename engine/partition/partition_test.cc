@@ -64,8 +64,8 @@ TEST(MbrTest, DecodingAndEncodingKeepsEveryByte) {
 }
 
 TEST(MbrTest, LargeDisksHaveMoreHeadsAndThenNoAddress) {
-  EXPECT_EQ(ShapeFor(1024 * 16 * 63).heads, 16);
-  EXPECT_EQ(ShapeFor(1024 * 16 * 63 + 1).heads, 32);
+  EXPECT_EQ(ShapeFor(uint64_t{1024} * 16 * 63).heads, 16);
+  EXPECT_EQ(ShapeFor(uint64_t{1024} * 16 * 63 + 1).heads, 32);
   EXPECT_EQ(ShapeFor(uint64_t{1} << 40).heads, 255);
   EXPECT_EQ(ShapeFor(uint64_t{1} << 40).AddressOf(uint64_t{1} << 30),
             (ChsAddress{1023, 254, 63}));
