@@ -46,6 +46,7 @@ int ExitCodeOf(const checker::CheckReport& report) {
 }
 
 int ExitCodeOf(const ImageReport& report) {
+  if (report.change.has_value()) return report.change->exit_code;
   const int code = ExitCodeOf(Now(report));
   if (!report.transaction.has_value()) return code;
   const repair::TransactionReport& transaction = *report.transaction;

@@ -47,7 +47,8 @@ std::string DescribeExitCode(int code);
 // alone: what it had found by then is no verdict.
 int ExitCodeOf(const checker::CheckReport& report);
 
-// The same with what a repair made of the image, or failed to make of it.
+// The same with what a repair made of the image, or failed to make of it; with
+// a baseline by what is new.
 int ExitCodeOf(const ImageReport& report);
 
 }  // namespace qcow2::cli

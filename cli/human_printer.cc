@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checker/printable.h"
+#include "cli/change_text.h"
 #include "cli/exit_code.h"
 #include "cli/explain.h"
 #include "cli/repair_text.h"
@@ -303,6 +304,7 @@ std::string ReadLine(const CheckReport& report) {
 }  // namespace
 
 std::string HumanReport(const ImageReport& report) {
+  if (report.change.has_value()) return ChangeText(report);
   const CheckReport& found = report.found;
   std::string text = Verdict(report) + ImageLine(found.image) +
                      ReadLine(found) + ErrorLines(report);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "checker/report.h"
+#include "cli/image_change.h"
 #include "repair/transaction_report.h"
 
 namespace qcow2::cli {
@@ -18,6 +19,8 @@ struct ImageReport {
   // With a transaction: what is in the image as planned or made by it.
   std::optional<checker::CheckReport> after = std::nullopt;
   std::optional<repair::TransactionReport> transaction = std::nullopt;
+  // With a baseline: what is printed is the change since then.
+  std::optional<ImageChange> change = std::nullopt;
 };
 
 ImageReport FromRepair(repair::RepairReport report);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/finding_place.h"
 #include "cli/json_values.h"
 #include "cli/transaction_json.h"
 #include "cli/version.h"
@@ -89,6 +90,7 @@ Json FindingJson(const Finding& finding, bool mended) {
   json["id"] = finding.id;
   json["code"] = row.code;
   json["number"] = row.number;
+  json["fingerprint"] = Fingerprint(PlaceOf(finding));
   json["severity"] = NameOf(row.severity);
   json["message"] = DescribeFinding(finding);
   json["count"] = finding.count;
@@ -127,6 +129,24 @@ Json FindingsJson(const std::vector<Finding>& findings,
   return json;
 }
 
+Json ChangeJson(const ImageChange& change) {
+  Json json;
+  json["new"] = change.problems.size() + change.warnings.size();
+  json["new_corruptions"] = change.new_corruptions;
+  json["new_leaks"] = change.new_leaks;
+  json["newly_failed"] = change.newly_failed;
+  json["gone"] = Json::array();
+  for (const GoneFinding& finding : change.gone) {
+    Json gone;
+    gone["code"] = finding.code;
+    gone["severity"] = finding.severity;
+    gone["message"] = finding.message;
+    gone["count"] = finding.count;
+    json["gone"].push_back(std::move(gone));
+  }
+  return json;
+}
+
 Json StatisticsJson(const CheckReport& report) {
   const checker::Statistics& statistics = report.statistics;
   const checker::AllocationSummary& allocation = report.allocation;
@@ -160,9 +180,13 @@ Json ReportJson(const ImageReport& report) {
   json["exit_code"] = ExitCodeOf(report);
   json["cancelled"] = found.cancelled;
   json["counts"] = CountsJson(Now(report).counts, Fixed(report));
-  json["problems"] = FindingsJson(found.problems, report);
-  json["warnings"] = FindingsJson(found.warnings, report);
+  const bool changes = report.change.has_value();
+  json["problems"] =
+      FindingsJson(changes ? report.change->problems : found.problems, report);
+  json["warnings"] =
+      FindingsJson(changes ? report.change->warnings : found.warnings, report);
   json["problems_omitted"] = found.problems_omitted;
+  if (changes) json["change"] = ChangeJson(*report.change);
   if (report.transaction.has_value()) {
     json["transaction"] = TransactionJson(report);
   }

@@ -69,6 +69,7 @@ TEST(JsonPrinterTest, OneFindingInFull) {
   "id": 1,
   "code": "l2-entry-unaligned",
   "number": 501,
+  "fingerprint": "69aa561efaf48aee",
   "severity": "corruption",
   "message": "active L2 table at 0x50000 of snapshot \"one\", entry 12, offset names a cluster at 0x60200, which is not cluster aligned",
   "count": 1,

@@ -107,7 +107,9 @@ ImageMetrics MetricsOf(const ImageReport& report) {
   const checker::CheckReport& now = Now(report);
   return {.path = now.image.path,
           .status = StatusOf(report),
-          .exit_code = ExitCodeOf(report),
+          // Of the image as it is, whatever the run is compared with.
+          .exit_code = report.change.has_value() ? ExitCodeOf(report.found)
+                                                 : ExitCodeOf(report),
           .counts = now.counts,
           .fixed = Mended(report) ? report.transaction->fixed : 0,
           .virtual_size_bytes = now.image.virtual_size_bytes,

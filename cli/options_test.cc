@@ -61,7 +61,8 @@ TEST(OptionsTest, ManyImages) {
   const FleetOptions fleet =
       Parsed({"--recursive", "--exclude=*.bak", "--exclude", "old", "a",
               "--newer-than=2026-11-21Z", "--with-backing-files",
-              "--time-budget=1h30m", "--state=s", "--max-rate=20M"})
+              "--time-budget=1h30m", "--state=s", "--max-rate=20M",
+              "--baseline=b1", "--baseline=b2"})
           .fleet;
   EXPECT_TRUE(fleet.any());
   EXPECT_TRUE(fleet.recursive);
@@ -71,6 +72,7 @@ TEST(OptionsTest, ManyImages) {
   EXPECT_EQ(fleet.time_budget_seconds, 5400);
   EXPECT_EQ(fleet.state_file, "s");
   EXPECT_EQ(fleet.max_rate_bytes, 20u << 20);
+  EXPECT_EQ(fleet.baselines, Arguments({"b1", "b2"}));
 }
 
 TEST(OptionsTest, RepairModes) {

@@ -53,7 +53,12 @@ absl::Status Outputs::Open(const Options& options) {
 absl::Status Outputs::Add(const ImageReport& report) {
   ComplainOfFailure(report, options_, surroundings_);
   if (metrics_) images_.push_back(MetricsOf(report));
-  if (report_) RETURN_IF_ERROR(report_->Append(file_.Add(report)));
+  if (report_) {
+    // The file is complete, so that it can be the next baseline.
+    ImageReport whole = report;
+    whole.change.reset();
+    RETURN_IF_ERROR(report_->Append(file_.Add(whole)));
+  }
   return Print(standard_.Add(report));
 }
 

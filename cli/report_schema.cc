@@ -110,6 +110,8 @@ Json FindingSchema() {
       {"id", Number("unique in the report")},
       {"code", Text()},
       {"number", Number()},
+      {"fingerprint",
+       Described(Text(), "the same in every report for the same damage")},
       {"severity", NamesUpTo(Severity::kNote)},
       {"message", Described(Text(), "one line for people; may change")},
       {"count", Number("entries or clusters in the run")},
@@ -131,6 +133,23 @@ Json FindingSchema() {
     finding["anyOf"].push_back(RowSchema(row));
   }
   return finding;
+}
+
+Json ChangeSchema() {
+  Json gone = Object({
+      {"code", Text()},
+      {"severity", NamesUpTo(Severity::kNote)},
+      {"message", Text("of the earlier report")},
+      {"count", Number("entries or clusters that are gone")},
+  });
+  return Object({
+      {"new", Number("findings")},
+      {"new_corruptions", Number("entries or clusters")},
+      {"new_leaks", Number("clusters")},
+      {"newly_failed",
+       Described(Flag(), "it could not be checked, and before it could")},
+      {"gone", ArrayOf(std::move(gone))},
+  });
 }
 
 Json StatisticsSchema() {
@@ -165,6 +184,8 @@ Json ReportObjectSchema() {
       {"warnings", Described(ArrayOf(Reference("finding")),
                              "what needs no action, or none at once")},
       {"problems_omitted", Number("findings beyond --max-problems")},
+      {"change", Described(ChangeSchema(), "since the baseline"),
+       Presence::kWhenKnown},
       {"transaction", Reference("transaction"), Presence::kWhenKnown},
       {"statistics", Reference("statistics")},
       {"errors", Described(ArrayOf(Text()), "what could not be read or done")},

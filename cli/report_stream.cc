@@ -25,8 +25,10 @@ std::string ReportStream::Add(const ImageReport& report) {
   ++added_;
   exit_code_ |= ExitCodeOf(report);
   ++by_status_[static_cast<size_t>(status)];
+  if (report.change.has_value() && !report.change->any()) return {};
   const bool human = format_ == OutputFormat::kHuman;
-  if (human && shape_ == StreamShape::kFleet && status == ImageStatus::kClean) {
+  if (human && shape_ == StreamShape::kFleet && status == ImageStatus::kClean &&
+      !report.change.has_value()) {
     return {};
   }
   std::string text = Separator(!printed_);

@@ -59,6 +59,19 @@ Json DamagedSchema() {
   });
 }
 
+Json FleetChangeSchema() {
+  return Object({
+      {"images", Number("in which something is new or gone")},
+      {"new_findings", Number()},
+      {"new_corruptions", Number("entries or clusters")},
+      {"new_leaks", Number("clusters")},
+      {"gone_findings", Number()},
+      {"missing",
+       Described(ArrayOf(Text()), "images that are not there any more")},
+      {"missing_omitted", Number("beyond those listed")},
+  });
+}
+
 }  // namespace
 
 Json SummarySchema() {
@@ -70,6 +83,8 @@ Json SummarySchema() {
       {"counts", TotalsSchema()},
       {"damaged", Described(ArrayOf(DamagedSchema()), "the worst first")},
       {"damaged_omitted", Number("beyond those listed")},
+      {"change", Described(FleetChangeSchema(), "since the baseline"),
+       Presence::kWhenKnown},
       {"seconds", Seconds()},
       {"errors",
        Described(ArrayOf(Text()), "what kept images from being found")},

@@ -26,8 +26,8 @@ def damaged(report):
         yield from damaged_summaries(report)
         return
     for key in report:
-        if key == "transaction":
-            continue  # only a repair has one
+        if key in ("transaction", "change"):
+            continue  # only a repair, or a run with a baseline, has one
         broken = copy.deepcopy(report)
         del broken[key]
         yield f"without {key}", broken

@@ -1,6 +1,9 @@
 #include "cli/fleet/check_many.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <ctime>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/fleet/baseline.h"
 #include "cli/fleet/image_finder.h"
 #include "cli/fleet/live_table.h"
 #include "cli/fleet/rate_limit.h"
@@ -75,7 +79,7 @@ class Memory {
              .checked = std::time(nullptr),
              .succeeded = succeeded,
              .status = StatusOf(report),
-             .exit_code = ExitCodeOf(report),
+             .exit_code = ExitCodeOf(now),
              .corruptions = now.counts.corruptions,
              .leaks = now.counts.leaks,
              .warnings = now.counts.warnings,
@@ -121,6 +125,7 @@ class Run {
   }
 
   absl::Status Check() {
+    RETURN_IF_ERROR(ReadBaselines());
     RETURN_IF_ERROR(memory_.Open(options_.fleet.state_file));
     Find();
     Arrange();
@@ -134,6 +139,23 @@ class Run {
  private:
   bool IsCancelled() const {
     return surroundings_.cancel != nullptr && *surroundings_.cancel;
+  }
+
+  absl::Status ReadBaselines() {
+    if (options_.fleet.baselines.empty()) return absl::OkStatus();
+    baseline_.emplace();
+    summary_.change.emplace();
+    for (const std::string& path : options_.fleet.baselines) {
+      const absl::Status read = baseline_->Read(path);
+      if (absl::IsNotFound(read)) {
+        // As on the first night.
+        Complain(surroundings_, "there is no baseline '" + path +
+                                    "' yet: what is not in another is new");
+      } else {
+        RETURN_IF_ERROR(read);
+      }
+    }
+    return absl::OkStatus();
   }
 
   void Find() {
@@ -263,11 +285,12 @@ class Run {
   }
 
   // `deliver_mutex_` is held.
-  void Pass(size_t index, const ImageReport& report) {
+  void Pass(size_t index, ImageReport& report) {
     if (!failure_.ok()) return;
     // A check that is cut short says nothing of the image; who named it is told
     // nevertheless how far it came.
     if (report.found.cancelled && options_.fleet.any()) return;
+    if (baseline_) report.change = baseline_->Compare(report);
     AddToSummary(report, images_[index].overlays, summary_);
     const auto pass_on = [&] { failure_ = outputs_.Add(report); };
     if (table_) {
@@ -280,6 +303,20 @@ class Run {
     if (!failure_.ok()) queue_->Stop();
   }
 
+  // Images of the baseline that no file is left of.
+  void AddMissing() {
+    FleetChange& change = *summary_.change;
+    for (std::string& path : baseline_->Images()) {
+      struct stat status;
+      if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) continue;
+      if (change.missing.size() < kMaxMissingListed) {
+        change.missing.push_back(std::move(path));
+      } else {
+        ++change.missing_omitted;
+      }
+    }
+  }
+
   absl::Status Conclude() {
     summary_.left = images_.size() - summary_.checked;
     summary_.seconds = SecondsSince(begin_);
@@ -289,6 +326,7 @@ class Run {
     } else if (queue_->out_of_time()) {
       summary_.end = FleetEnd::kTimeBudget;
     }
+    if (baseline_) AddMissing();
     RETURN_IF_ERROR(memory_.Close(summary_.end == FleetEnd::kComplete));
     return outputs_.End(options_.fleet.any() ? &summary_ : nullptr);
   }
@@ -300,6 +338,7 @@ class Run {
   std::optional<RateLimit> rate_limit_;
   std::vector<FleetImage> images_;
   bool search_cancelled_ = false;
+  std::optional<Baseline> baseline_;
   std::optional<WorkQueue> queue_;
   std::optional<LiveTable> table_;
 

@@ -1,19 +1,28 @@
 #include "cli/fleet/fleet_options.h"
 
+#include <algorithm>
+
 #include "cli/fleet/time_text.h"
 #include "cli/units.h"
 
 namespace qcow2::cli {
 namespace {
 
-void TakeExcluded(const std::vector<std::string>& globs,
-                  FleetOptions& options) {
-  for (const std::string& glob : globs) {
-    if (glob.empty()) {
-      throw CLI::ValidationError("--exclude", "a pattern is needed");
-    }
-  }
-  options.exclude = globs;
+// Adds an option that may be given more than once, and not without a value.
+void AddList(CLI::App& app, const char* name, const char* value_name,
+             const char* help, std::vector<std::string>& target) {
+  app.add_option_function<std::vector<std::string>>(
+         name,
+         [name, &target](const std::vector<std::string>& values) {
+           if (std::ranges::find(values, "") != values.end()) {
+             throw CLI::ValidationError(name, "a value is needed");
+           }
+           target = values;
+         },
+         help)
+      ->type_name(value_name)
+      ->take_all()
+      ->allow_extra_args(false);
 }
 
 std::string TakeNewerThan(const std::string& value, int64_t now,
@@ -49,17 +58,12 @@ void AddSearchOptions(CLI::App& app, int64_t now, FleetOptions& options) {
   app.add_flag("--recursive", options.recursive,
                "Check every qcow2 image in the folders given and below them, "
                "found by content; symbolic links are not followed");
-  app.add_option_function<std::vector<std::string>>(
-         "--exclude",
-         [&](const std::vector<std::string>& globs) {
-           TakeExcluded(globs, options);
-         },
-         "With --recursive: leave out files and folders whose name matches "
-         "GLOB, or whose path does if GLOB has a slash; may be given more than "
-         "once")
-      ->type_name("GLOB")
-      ->take_all()
-      ->allow_extra_args(false);
+  AddList(
+      app, "--exclude", "GLOB",
+      "With --recursive: leave out files and folders whose name matches "
+      "GLOB, or whose path does if GLOB has a slash; may be given more than "
+      "once",
+      options.exclude);
   AddValue(app, "--newer-than", "TIME",
            "With --recursive: leave out what was last modified before TIME, a "
            "date or as long ago as a duration says",
@@ -86,6 +90,11 @@ void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
              options.state_file = value;
              return value.empty() ? "the name of a file is needed" : "";
            });
+  AddList(app, "--baseline", "REPORT",
+          "Report only what is new or gone since REPORT (JSON or ndjson of an "
+          "earlier run), and exit by what is new; of several the last that has "
+          "an image counts. --report gets all",
+          options.baselines);
   AddValue(
       app, "--max-rate", "BYTES",
       "Read at most BYTES (suffix K, M, G or T) a second, of all images "
@@ -95,8 +104,9 @@ void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
 
 std::string WrongFleet(const FleetOptions& options, bool checks_only) {
   if (!checks_only && (options.any() || options.max_rate_bytes != 0)) {
-    return "--recursive, --with-backing-files, --time-budget, --state and "
-           "--max-rate are for checks: a repair wants its images named";
+    return "--recursive, --with-backing-files, --time-budget, --state, "
+           "--baseline and --max-rate are for checks: a repair wants its "
+           "images named";
   }
   if (options.recursive) return {};
   if (!options.exclude.empty()) return "--exclude needs --recursive";

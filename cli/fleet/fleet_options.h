@@ -22,12 +22,13 @@ struct FleetOptions {
   std::optional<int64_t> time_budget_seconds;
   std::string state_file;       // empty: none
   uint64_t max_rate_bytes = 0;  // a second; 0: no limit
+  std::vector<std::string> baselines;
 
   // Whether one of the options was given that make a run one over many images,
   // with a summary of all instead of a report of each sound one.
   bool any() const {
     return recursive || backing_files || time_budget_seconds ||
-           !state_file.empty();
+           !state_file.empty() || !baselines.empty();
   }
 };
 

@@ -132,6 +132,45 @@ std::string Remarks(const FleetSummary& summary) {
   return text;
 }
 
+void AddChange(const ImageChange& change, FleetSummary& summary) {
+  if (!summary.change.has_value()) summary.change.emplace();
+  FleetChange& sum = *summary.change;
+  if (change.any()) ++sum.images;
+  sum.new_findings += change.problems.size() + change.warnings.size();
+  sum.new_corruptions += change.new_corruptions;
+  sum.new_leaks += change.new_leaks;
+  sum.gone_findings += change.gone.size();
+}
+
+std::string ChangeLines(const FleetSummary& summary) {
+  if (!summary.change.has_value()) return {};
+  const FleetChange& change = *summary.change;
+  std::string text = "Since the baseline " +
+                     Counted(change.new_findings, "finding", "findings") +
+                     " new and " + std::to_string(change.gone_findings) +
+                     " gone, in " + Counted(change.images, "image", "images") +
+                     ".\n";
+  for (const std::string& path : change.missing) {
+    text += "  not there any more: " + checker::Printable(path) + "\n";
+  }
+  if (change.missing_omitted > 0) {
+    text += "  and " + std::to_string(change.missing_omitted) + " more\n";
+  }
+  return text;
+}
+
+Json ChangeJson(const FleetChange& change) {
+  Json json;
+  json["images"] = change.images;
+  json["new_findings"] = change.new_findings;
+  json["new_corruptions"] = change.new_corruptions;
+  json["new_leaks"] = change.new_leaks;
+  json["gone_findings"] = change.gone_findings;
+  json["missing"] = change.missing;
+  json["missing_omitted"] = change.missing_omitted;
+  return json;
+}
+
 Json DamagedJson(const std::vector<DamagedImage>& damaged) {
   Json json = Json::array();
   for (const DamagedImage& image : damaged) {
@@ -210,6 +249,10 @@ void AddToSummary(const ImageReport& report, uint64_t overlays,
   summary.warnings += counts.warnings;
   summary.suspect_orphans += counts.suspect_orphans;
   summary.unreadable_bytes += counts.unreadable_bytes;
+  if (report.change.has_value()) {
+    AddChange(*report.change, summary);
+    if (report.change->exit_code == kExitClean) return;
+  }
   if (Urgency(status) == 0) return;
   List({Now(report).image.path, status, ExitCodeOf(report), counts.corruptions,
         counts.leaks, overlays},
@@ -221,7 +264,8 @@ std::string SummaryText(const FleetSummary& summary) {
                      Counted(summary.found, "image", "images") +
                      " checked in " + HumanSeconds(summary.seconds) +
                      ByStatus(summary) + ".\n";
-  text += Remarks(summary) + Totals(summary) + DamagedList(summary);
+  text += Remarks(summary) + ChangeLines(summary) + Totals(summary) +
+          DamagedList(summary);
   return text + "Exit code " + std::to_string(summary.exit_code) + ": " +
          DescribeExitCode(summary.exit_code) + ".\n";
 }
@@ -235,6 +279,7 @@ std::string SummaryJson(const FleetSummary& summary, JsonLayout layout) {
   body["counts"] = CountsJson(summary);
   body["damaged"] = DamagedJson(summary.damaged);
   body["damaged_omitted"] = summary.damaged_omitted;
+  if (summary.change) body["change"] = ChangeJson(*summary.change);
   body["seconds"] = summary.seconds;
   body["errors"] = summary.errors;
   Json json;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,20 @@ struct DamagedImage {
 // Damaged images that are listed by name.
 inline constexpr size_t kMaxDamagedListed = 20;
 
+// Images that a baseline has and that are not there any more, listed by name.
+inline constexpr size_t kMaxMissingListed = 20;
+
+// All changes since the baseline.
+struct FleetChange {
+  uint64_t images = 0;  // in which something is new or gone
+  uint64_t new_findings = 0;
+  uint64_t new_corruptions = 0;
+  uint64_t new_leaks = 0;
+  uint64_t gone_findings = 0;
+  std::vector<std::string> missing;  // at most kMaxMissingListed
+  uint64_t missing_omitted = 0;
+};
+
 struct FleetSummary {
   FleetEnd end = FleetEnd::kComplete;
   int exit_code = 0;
@@ -57,6 +72,7 @@ struct FleetSummary {
   // The worst first, at most kMaxDamagedListed.
   std::vector<DamagedImage> damaged;
   uint64_t damaged_omitted = 0;
+  std::optional<FleetChange> change;  // with a baseline
   double seconds = 0;
   // What kept images from being found or remembered, in words.
   std::vector<std::string> errors;

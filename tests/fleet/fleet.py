@@ -1,6 +1,7 @@
 """A tree of images to check, and qcow2-fsck to check it with."""
 import json
 import os
+import struct
 import subprocess
 import tempfile
 
@@ -53,8 +54,35 @@ def paths(reports):
     return sorted(report["image"]["path"] for report in reports)
 
 
+def plant_leak(path):
+    """Counts a new cluster at the end of an image that nothing refers to.
+
+    The image has counts of 16 bits, and room in its first refcount block."""
+    with open(path, "r+b") as image:
+        header = image.read(104)
+        bits, table = struct.unpack(">20xI24xQ48x", header)
+        image.seek(table)
+        (block,) = struct.unpack(">Q", image.read(8))
+        size = 1 << bits
+        cluster = -(-os.fstat(image.fileno()).st_size // size)
+        assert cluster < size // 2
+        image.truncate((cluster + 1) * size)
+        image.seek(block + 2 * cluster)
+        image.write(b"\0\1")
+
+
 def copy_sparse(source, target):
     """Copies a file without filling its holes."""
     subprocess.run(
         ["cp", "--sparse=always", "--reflink=auto", source, target], check=True
+    )
+
+
+def clean_image(path):
+    """Puts a sound image with a little data at `path`."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "8M"], check=True)
+    subprocess.run(
+        ["qemu-io", "-c", "write -P 7 0 256k", path],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )

@@ -1,0 +1,185 @@
+#include "cli/fleet/baseline.h"
+
+#include <optional>
+#include <utility>
+
+#include "cli/exit_code.h"
+#include "cli/finding_place.h"
+#include "cli/fleet/ranges.h"
+#include "cli/fleet/report_reader.h"
+
+namespace qcow2::cli {
+namespace {
+
+using checker::Finding;
+using checker::Severity;
+
+uint64_t NumberAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number_unsigned()
+             ? found->get<uint64_t>()
+             : 0;
+}
+
+std::string TextAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>()
+                                                   : "";
+}
+
+// The part of `finding` from `part.first` on.
+Finding Clipped(const Finding& finding, const FindingPlace& place,
+                const CountedRange& part) {
+  if (part.first == place.first && part.count == place.count) return finding;
+  Finding clipped = finding;
+  const uint64_t skipped = part.first - place.first;
+  clipped.count = part.count;
+  if (clipped.location.index) *clipped.location.index += skipped;
+  if (clipped.host && clipped.host->clusters == finding.count &&
+      clipped.host->first_cluster != 0) {
+    checker::HostRun& host = *clipped.host;
+    const uint64_t cluster_size = host.offset_bytes / host.first_cluster;
+    host.first_cluster += skipped;
+    host.offset_bytes += skipped * cluster_size;
+    host.clusters = part.count;
+  }
+  // Which of several ranges belong to the part is not known.
+  if (finding.guest.size() == 1 &&
+      finding.guest[0].length_bytes % finding.count == 0) {
+    const uint64_t each = finding.guest[0].length_bytes / finding.count;
+    clipped.guest[0].offset_bytes += skipped * each;
+    clipped.guest[0].length_bytes = part.count * each;
+  }
+  return clipped;
+}
+
+bool Failed(int exit_code) { return (exit_code & kExitOperationalError) != 0; }
+
+void CountNew(const Finding& finding, ImageChange& change) {
+  const Severity severity = checker::RowOf(finding.problem).severity;
+  if (severity == Severity::kCorruption)
+    change.new_corruptions += finding.count;
+  if (severity == Severity::kLeak) change.new_leaks += finding.count;
+}
+
+}  // namespace
+
+absl::Status Baseline::Read(const std::string& path) {
+  return ReadReports(path,
+                     [this](const Json& report) {
+                       if (report.contains("image")) Add(report);
+                     })
+      .status();
+}
+
+void Baseline::AddRun(const Json& finding, KnownImage& image) {
+  if (!finding.is_object()) return;
+  FindingPlace place = PlaceOf(finding);
+  image.runs[std::move(place.kind)].push_back(
+      {place.first,
+       place.count,
+       {TextAt(finding, "code"), TextAt(finding, "severity"),
+        TextAt(finding, "message"), place.count}});
+}
+
+void Baseline::Add(const Json& report) {
+  KnownImage image;
+  for (const char* list : {"problems", "warnings"}) {
+    const auto findings = report.find(list);
+    if (findings == report.end() || !findings->is_array()) continue;
+    for (const Json& finding : *findings) AddRun(finding, image);
+  }
+  const Json counts = report.value("counts", Json::object());
+  image.corruptions = NumberAt(counts, "corruptions");
+  image.leaks = NumberAt(counts, "leaks");
+  image.exit_code = static_cast<int>(NumberAt(report, "exit_code") & 63);
+  image.all_listed = NumberAt(report, "problems_omitted") == 0;
+  images_[TextAt(report.value("image", Json::object()), "path")] =
+      std::move(image);
+}
+
+std::vector<CountedRange> Baseline::RangesOf(const KnownImage& image,
+                                             const std::string& kind) {
+  std::vector<CountedRange> ranges;
+  const auto runs = image.runs.find(kind);
+  if (runs == image.runs.end()) return ranges;
+  for (const KnownRun& run : runs->second) {
+    ranges.push_back({run.first, run.count});
+  }
+  return ranges;
+}
+
+std::vector<Finding> Baseline::NewOf(const std::vector<Finding>& findings,
+                                     const KnownImage& known) {
+  std::vector<Finding> news;
+  for (const Finding& finding : findings) {
+    const FindingPlace place = PlaceOf(finding);
+    for (const CountedRange& part :
+         Without({place.first, place.count}, RangesOf(known, place.kind))) {
+      news.push_back(Clipped(finding, place, part));
+    }
+  }
+  return news;
+}
+
+std::vector<GoneFinding> Baseline::GoneOf(const checker::CheckReport& found,
+                                          const KnownImage& known) {
+  std::map<std::string, std::vector<CountedRange>> now;
+  for (const auto* list : {&found.problems, &found.warnings}) {
+    for (const Finding& finding : *list) {
+      const FindingPlace place = PlaceOf(finding);
+      now[place.kind].push_back({place.first, place.count});
+    }
+  }
+  std::vector<GoneFinding> gone;
+  for (const auto& [kind, runs] : known.runs) {
+    for (const KnownRun& run : runs) {
+      uint64_t count = 0;
+      for (const CountedRange& part :
+           Without({run.first, run.count}, now[kind])) {
+        count += part.count;
+      }
+      if (count == 0) continue;
+      gone.push_back(run.description);
+      gone.back().count = count;
+    }
+  }
+  return gone;
+}
+
+ImageChange Baseline::Compare(const ImageReport& report) const {
+  const checker::CheckReport& found = report.found;
+  const auto entry = images_.find(AsInJson(found.image.path));
+  const KnownImage nothing;
+  const KnownImage& known = entry == images_.end() ? nothing : entry->second;
+  const bool more = found.counts.corruptions > known.corruptions ||
+                    found.counts.leaks > known.leaks;
+  ImageChange change;
+  // Where not all was listed, what is not in the list may have been there.
+  if (known.all_listed || more) {
+    change.problems = NewOf(found.problems, known);
+    change.warnings = NewOf(found.warnings, known);
+  }
+  for (const Finding& finding : change.problems) CountNew(finding, change);
+  const int exit_code = ExitCodeOf(found);
+  // What was not listed now, or could not be looked at, is not gone.
+  if (!Failed(exit_code) && found.problems_omitted == 0 && !found.cancelled) {
+    change.gone = GoneOf(found, known);
+  }
+  const bool unlisted_news = found.problems_omitted > 0 && more;
+  if (!change.problems.empty() || unlisted_news) {
+    change.exit_code |= kExitErrorsLeft;
+  }
+  change.newly_failed = Failed(exit_code) && !Failed(known.exit_code);
+  if (change.newly_failed) change.exit_code |= kExitOperationalError;
+  if (found.cancelled) change.exit_code = kExitCancelled;
+  return change;
+}
+
+std::vector<std::string> Baseline::Images() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, image] : images_) paths.push_back(path);
+  return paths;
+}
+
+}  // namespace qcow2::cli
