@@ -419,8 +419,8 @@ void Metadata::ForgetFreeBytes(ClusterRun freed) {
   }
 }
 
-absl::Status Metadata::FreeNow(ClusterRun run, FreeReason reason) {
-  const absl::Status status = refcounts_->Subtract(run, [&](ClusterRun freed) {
+absl::Status Metadata::CountDown(ClusterRun run, FreeReason reason) {
+  return refcounts_->Subtract(run, [&](ClusterRun freed) {
     for (uint64_t i = 0; i < freed.clusters; ++i) {
       l2_.Forget(geometry_.OffsetOf(freed.first + i));
     }
@@ -434,7 +434,24 @@ absl::Status Metadata::FreeNow(ClusterRun run, FreeReason reason) {
                     freed.clusters << geometry_.cluster_bits()})
         .IgnoreError();
   });
-  return status.ok() ? status : MarkCorrupt(std::string(status.message()));
+}
+
+absl::Status Metadata::FreeNow(ClusterRun run, FreeReason reason) {
+  const uint64_t entries = geometry_.refcount_block_entries();
+  while (run.clusters > 0) {
+    const uint64_t in_block =
+        std::min(run.clusters, entries - run.first.value() % entries);
+    const absl::Status status = CountDown({run.first, in_block}, reason);
+    if (absl::IsDataLoss(status)) {
+      return MarkCorrupt(std::string(status.message()));
+    }
+    if (!status.ok()) {
+      FreeLater(run, reason);
+      return status;
+    }
+    run = {run.first + in_block, run.clusters - in_block};
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Metadata::ApplyFrees() {
@@ -442,10 +459,15 @@ absl::Status Metadata::ApplyFrees() {
   RETURN_IF_ERROR(FlushFiles());
   std::vector<PendingFree> frees;
   frees.swap(frees_);
+  absl::Status status;
   for (const PendingFree& free : frees) {
-    RETURN_IF_ERROR(FreeNow(free.run, free.reason));
+    if (status.ok()) {
+      status = FreeNow(free.run, free.reason);
+    } else {
+      FreeLater(free.run, free.reason);
+    }
   }
-  return absl::OkStatus();
+  return status;
 }
 
 absl::Status Metadata::Commit() {

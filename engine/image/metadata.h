@@ -118,7 +118,8 @@ class Metadata {
   // The same for what an active L2 entry names.
   void FreeEntryLater(L2Entry entry, FreeReason reason);
   // Counts them once less now: nothing on stable storage names them any more.
-  // A count that is 0 already marks the image corrupt.
+  // A count that is 0 already marks the image corrupt. Those whose count could
+  // not be read are freed later.
   absl::Status FreeNow(ClusterRun run, FreeReason reason);
 
   // Makes `next` the header area, after everything else was committed.
@@ -177,6 +178,8 @@ class Metadata {
   absl::Status WriteL1();
   absl::Status FlushFiles();
   absl::Status ApplyFrees();
+  // Clusters that one refcount block counts.
+  absl::Status CountDown(ClusterRun run, FreeReason reason);
   // Compressed data must not follow what lay in a cluster that became free.
   void ForgetFreeBytes(ClusterRun freed);
   bool PassesDiscard(FreeReason reason) const;

@@ -46,8 +46,9 @@ class Refcounts {
   // Counts every cluster of `run` once more. OutOfRange, with nothing changed,
   // where a count would no longer fit its width.
   absl::Status Add(ClusterRun run);
-  // Counts every cluster of `run` once less. DataLoss, with nothing changed,
-  // where a count is 0 already. `on_free` hears of those that reach 0.
+  // Counts every cluster of `run`, which lies in one refcount block, once less.
+  // DataLoss where a count is 0 already; with an error nothing has changed.
+  // `on_free` hears of those that reach 0.
   absl::Status Subtract(ClusterRun run,
                         const std::function<void(ClusterRun)>& on_free);
 
