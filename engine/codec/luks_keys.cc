@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/codec/luks_key_slot.h"
 #include "engine/codec/random_bytes.h"
 #include "engine/format/byte_order.h"
@@ -166,6 +167,15 @@ absl::StatusOr<LuksChange> RemoveLuksPassphrase(const LuksArea& area,
       const SlotTrials trials,
       TryKeySlots(area, header, passphrase, limits, TryUntil::kAllTried));
   if (trials.opened.empty()) return NoneOpened(trials);
+  // Whoever takes a passphrase away must not be told it is gone when it may
+  // still open another slot.
+  if (trials.tried < trials.active) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the passphrase opens LUKS key slot ",
+        absl::StrJoin(trials.opened, ", "),
+        ", but may open others that could not be tried: ", trials.passed_over,
+        "; nothing is removed, slots can be removed by their numbers"));
+  }
   return RemoveSlots(area, header, trials.opened, last_key);
 }
 
