@@ -1,6 +1,7 @@
 #include "repair/journal/simulated_disk.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,8 @@ namespace qcow2::repair {
 namespace {
 
 using Effect = CallFault::Effect;
+
+constexpr size_t kSectorBytes = 512;
 
 absl::Status Error(int error, const std::string& name) {
   return absl::ErrnoToStatus(error, absl::StrCat("simulated '", name, "'"));
@@ -47,7 +50,7 @@ class SimulatedDisk::SimulatedFile : public File {
     Effect effect;
     absl::Status status = disk_.Call(effect);
     if (effect == Effect::kNone) return status;
-    if (effect == Effect::kHalf) data = data.first(data.size() / 2);
+    if (effect == Effect::kHalf) data = data.first(disk_.HalfOf(offset, data));
     Operation operation = {.kind = Operation::Kind::kWrite, .subject = inode_};
     operation.offset = offset;
     operation.data.assign(data.begin(), data.end());
@@ -201,6 +204,7 @@ SimulatedDisk::Names SimulatedDisk::files() const {
 
 void SimulatedDisk::FailCalls(const CallFault& fault) {
   fault_ = fault;
+  failed_ = false;
   calls_ = 0;
 }
 
@@ -212,7 +216,16 @@ absl::Status SimulatedDisk::Call(CallFault::Effect& effect) {
     return absl::OkStatus();
   }
   effect = fault_->effect;
+  failed_ = true;
   return Error(fault_->error, "fault");
+}
+
+size_t SimulatedDisk::HalfOf(uint64_t offset,
+                             std::span<const std::byte> data) const {
+  const size_t half = data.size() / 2;
+  if (!whole_sectors_) return half;
+  const size_t behind_sector = (offset + half) % kSectorBytes;
+  return half - std::min(half, behind_sector);
 }
 
 void SimulatedDisk::Do(Operation operation) {
@@ -264,7 +277,6 @@ bool SimulatedDisk::IsSure(size_t index, size_t operations) const {
 
 void SimulatedDisk::PerformPart(const Operation& operation,
                                 std::mt19937_64& random) {
-  constexpr size_t kSectorBytes = 512;
   if (random() % 2 == 0) {
     if (random() % 2 == 0) Perform(operation);
     return;

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,14 +55,16 @@ class SimulatedDisk {
   Contents image_contents() const { return inodes_[kImage]; }
   Names files() const;
 
-  // From now on a crash tears writes between sectors of 512 bytes only, as
-  // disks promise, and not anywhere.
+  // From now on a crash or a fault tears writes between sectors of 512 bytes
+  // only, as disks promise, and not anywhere.
   void KeepSectorsWhole() { whole_sectors_ = true; }
 
   // Calls of any kind since FailCalls, or since the beginning.
   uint64_t calls() const { return calls_; }
   void FailCalls(const CallFault& fault);
   void Heal() { fault_.reset(); }
+  // Whether FailCalls' fault came.
+  bool Failed() const { return failed_; }
 
   // What changed something or flushed it, or was to do so, so far.
   size_t operations() const { return log_.size(); }
@@ -103,6 +106,9 @@ class SimulatedDisk {
   // nevertheless.
   absl::Status Call(CallFault::Effect& effect);
 
+  // How many bytes a write that does half its work writes.
+  size_t HalfOf(uint64_t offset, std::span<const std::byte> data) const;
+
   // Logs the operation and does it.
   void Do(Operation operation);
   void Perform(const Operation& operation);
@@ -116,6 +122,7 @@ class SimulatedDisk {
   std::map<std::string, size_t> names_;
   std::vector<Operation> log_;
   std::optional<CallFault> fault_;
+  bool failed_ = false;
   uint64_t calls_ = 0;
   bool whole_sectors_ = false;
   std::unique_ptr<File> image_;

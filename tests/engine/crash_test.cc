@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "checker/check.h"
-#include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
 #include "tests/engine/disk_model.h"
+#include "tests/engine/small_image_test.h"
 #include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
@@ -69,30 +69,11 @@ size_t History::Wrong(const Bytes& read, size_t operations) const {
   return read.size();
 }
 
-class CrashTest : public testing::TestWithParam<EngineVariant> {
+class CrashTest : public SmallImageTest {
  protected:
-  void SetUp() override {
-    create_ = GetParam().create;
-    const uint64_t cluster = uint64_t{1} << create_.cluster_bits;
-    create_.virtual_size = std::min<uint64_t>(60 * cluster, 256 << 10) + 512;
-    MemoryFile file;
-    ASSERT_EQ(CreateImage(file, nullptr, create_), absl::OkStatus());
-    created_ = Bytes(file.bytes().begin(), file.bytes().end());
-  }
-
-  absl::StatusOr<std::unique_ptr<Image>> Open(File& file, bool writable) {
-    ImageOptions options;
-    options.writable = writable;
-    options.l2_cache_bytes = 0;
-    options.refcount_cache_bytes = 0;
-    MemoryFile none;
-    return GetParam().Open(file, none, std::move(options));
-  }
-
   void ExpectSound(MemoryFile& file, const History& history, size_t operations);
-
-  CreateOptions create_;
-  Bytes created_;
+  void ExpectReadsAs(MemoryFile& file, const History& history,
+                     size_t operations);
 };
 
 void CrashTest::ExpectSound(MemoryFile& file, const History& history,
@@ -106,7 +87,12 @@ void CrashTest::ExpectSound(MemoryFile& file, const History& history,
     ASSERT_EQ(repaired.status(), absl::OkStatus());
     ASSERT_EQ(TrueCorruptions(*repaired), 0u) << FindingsOf(*repaired);
   }
-  auto image = Open(file, /*writable=*/false);
+  ExpectReadsAs(file, history, operations);
+}
+
+void CrashTest::ExpectReadsAs(MemoryFile& file, const History& history,
+                              size_t operations) {
+  const auto image = Open(file, /*writable=*/false);
   ASSERT_EQ(image.status(), absl::OkStatus());
   Bytes read(create_.virtual_size);
   ASSERT_EQ((*image)->Read(0, read), absl::OkStatus());
@@ -120,7 +106,7 @@ TEST_P(CrashTest, LeavesLeaksAtWorstAndWhatWasFlushed) {
   DiskModel model(create_.virtual_size, 7);
   History history(model.bytes());
   {
-    auto image = Open(disk.image(), /*writable=*/true);
+    auto image = Open(disk.image());
     ASSERT_EQ(image.status(), absl::OkStatus());
     for (int step = 0; step < 45; ++step) {
       ASSERT_EQ(model.Step(**image), absl::OkStatus()) << model.last();
@@ -134,54 +120,34 @@ TEST_P(CrashTest, LeavesLeaksAtWorstAndWhatWasFlushed) {
   });
 }
 
-// Every call in turn fails, once or for good.
 TEST_P(CrashTest, ComesBackFromEveryFault) {
-  for (const bool for_good : {false, true}) {
-    for (const CallFault::Effect effect :
-         {CallFault::Effect::kNone, CallFault::Effect::kHalf,
-          CallFault::Effect::kAll}) {
-      for (uint64_t skip = 0;; skip += 1 + skip / 16) {
-        SimulatedDisk disk(created_);
-        DiskModel model(create_.virtual_size, 3);
-        History history(model.bytes());
-        auto image = Open(disk.image(), /*writable=*/true);
-        ASSERT_EQ(image.status(), absl::OkStatus());
-        disk.FailCalls({.skip = skip,
-                        .for_good = for_good,
-                        .error = skip % 2 == 0 ? EIO : ENOSPC,
-                        .effect = effect});
-        const uint64_t before = disk.calls();
-        bool failed = false;
-        absl::Status status;
-        for (int step = 0; step < 40 && !failed; ++step) {
-          status = model.Step(**image);
-          failed = !status.ok();
-          if (!failed) {
-            history.Note(disk.operations(), model.bytes(),
-                         model.last() == "flush");
-          }
-        }
-        const absl::Status closed = (*image)->Close();
-        image->reset();
-        if (!failed && closed.ok() && disk.calls() - before <= skip) break;
-        const CheckReport report = CheckFile(MemoryFile(disk.image_contents()));
-        if (!report.Found(checker::Problem::kDirtyBit)) {
-          ASSERT_EQ(TrueCorruptions(report), 0u)
-              << FindingsOf(report) << "call " << skip << ", effect "
-              << static_cast<int>(effect) << ", for good " << for_good
-              << ", last request: " << model.last() << ": " << status
-              << ", close: " << closed;
-        }
-        // What failed once and is tried again is made good by the close.
-        if (!for_good && closed.ok()) {
-          ASSERT_EQ(report.counts.corruptions + report.counts.leaks, 0u)
-              << FindingsOf(report) << "call " << skip << ", effect "
-              << static_cast<int>(effect) << ", last request: " << model.last()
-              << ": " << status;
-        }
-      }
+  AtEveryFault(created_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    DiskModel model(create_.virtual_size, 3);
+    History history(model.bytes());
+    auto image = Open(disk.image());
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    disk.FailCalls(fault);
+    absl::Status status;
+    for (int step = 0; step < 40 && status.ok(); ++step) {
+      status = model.Step(**image);
+      history.Note(disk.operations(), model.attempted(),
+                   status.ok() && model.last() == "flush");
     }
-  }
+    const absl::Status closed = (*image)->Close();
+    image->reset();
+    SCOPED_TRACE(testing::Message() << "last request: " << model.last() << ": "
+                                    << status << ", close: " << closed);
+    // What failed once and is tried again is made good by the close.
+    if (closed.ok()) {
+      history.Note(disk.operations(), model.bytes(), true);
+      history.Note(disk.operations(), model.attempted(), false);
+    }
+    MemoryFile file(disk.image_contents());
+    if (closed.ok() && !fault.for_good) {
+      ASSERT_EQ(FindingsOf(CheckFile(file)), "");
+    }
+    ExpectSound(file, history, disk.operations());
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, CrashTest,

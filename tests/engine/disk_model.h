@@ -20,7 +20,7 @@ namespace qcow2 {
 class DiskModel {
  public:
   DiskModel(uint64_t size_bytes, uint64_t seed)
-      : bytes_(size_bytes), random_(seed) {}
+      : bytes_(size_bytes), attempted_(bytes_), random_(seed) {}
 
   // Puts one random request to `image`. OK only if it succeeded; the model then
   // has changed as the disk should have.
@@ -32,6 +32,9 @@ class DiskModel {
 
   const std::vector<std::byte>& bytes() const { return bytes_; }
   std::vector<std::byte>& bytes() { return bytes_; }
+  // What the disk has once the last request is done in full: bytes(), unless
+  // that request failed.
+  const std::vector<std::byte>& attempted() const { return attempted_; }
   std::mt19937_64& random() { return random_; }
 
  private:
@@ -42,7 +45,11 @@ class DiskModel {
   absl::Status Discard(Image& image, uint64_t offset, uint64_t length);
   absl::Status ReadBack(Image& image, uint64_t offset, uint64_t length);
 
+  // Notes that `length` bytes are about to become those at `data`.
+  void Attempt(uint64_t offset, std::span<const std::byte> data);
+
   std::vector<std::byte> bytes_;
+  std::vector<std::byte> attempted_;
   std::mt19937_64 random_;
   std::string last_;
 };

@@ -12,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "checker/check.h"
-#include "engine/image/create.h"
 #include "engine/image/image.h"
 #include "engine/image/snapshot_disk.h"
 #include "engine/status_macros.h"
@@ -20,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
 #include "tests/engine/disk_model.h"
+#include "tests/engine/small_image_test.h"
 #include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
@@ -112,29 +112,8 @@ class SnapshotModel {
   std::string last_;
 };
 
-class SnapshotsTest : public testing::TestWithParam<EngineVariant> {
+class SnapshotsTest : public SmallImageTest {
  protected:
-  void SetUp() override {
-    create_ = GetParam().create;
-    const uint64_t cluster = uint64_t{1} << create_.cluster_bits;
-    create_.virtual_size = std::min<uint64_t>(100 * cluster, 512 << 10) + 512;
-    MemoryFile file;
-    ASSERT_EQ(CreateImage(file, nullptr, create_), absl::OkStatus());
-    created_ = Bytes(file.bytes().begin(), file.bytes().end());
-  }
-
-  absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
-                                              bool writable = true) {
-    ImageOptions options;
-    options.writable = writable;
-    options.l2_cache_bytes = 0;
-    options.refcount_cache_bytes = 0;
-    options.pass_discard_other = true;
-    options.overlap_check = kOverlapAll;
-    MemoryFile none;
-    return GetParam().Open(file, none, std::move(options));
-  }
-
   // Leaks at worst, which a repair frees; with lazy refcounts also counts that
   // are late.
   void ExpectRepairable(const File& file) {
@@ -162,9 +141,6 @@ class SnapshotsTest : public testing::TestWithParam<EngineVariant> {
       ASSERT_EQ((*disk)->Read(0, read), absl::OkStatus());
     }
   }
-
-  CreateOptions create_;
-  Bytes created_;
 };
 
 TEST_P(SnapshotsTest, ReadAsWhatTheyWereTakenOf) {

@@ -1,5 +1,6 @@
 #include "tests/engine/soundness.h"
 
+#include <cerrno>
 #include <random>
 #include <utility>
 
@@ -12,6 +13,8 @@
 namespace qcow2 {
 
 using checker::CheckReport;
+using repair::CallFault;
+using repair::SimulatedDisk;
 using repair::Survival;
 
 CheckReport CheckFile(const File& file) {
@@ -51,7 +54,7 @@ absl::StatusOr<CheckReport> CheckRepaired(const File& file, repair::Mode mode) {
 }
 
 void AtEveryCrash(
-    const repair::SimulatedDisk& disk, size_t first, int trials,
+    const SimulatedDisk& disk, size_t first, int trials,
     const std::function<void(MemoryFile& image, size_t operations)>& judge) {
   std::mt19937_64 random(11);
   for (size_t operations = first; operations <= disk.operations();
@@ -66,6 +69,30 @@ void AtEveryCrash(
       if (testing::Test::HasFailure()) {
         FAIL() << "after " << operations << " of " << disk.operations()
                << " operations, trial " << trial;
+      }
+    }
+  }
+}
+
+void AtEveryFault(const SimulatedDisk::Contents& image,
+                  const std::function<void(SimulatedDisk& disk,
+                                           const CallFault& fault)>& trial) {
+  using Effect = CallFault::Effect;
+  for (const bool for_good : {false, true}) {
+    for (const Effect effect : {Effect::kNone, Effect::kHalf, Effect::kAll}) {
+      bool came = true;
+      for (uint64_t skip = 0; came; skip += 1 + skip / 16) {
+        SimulatedDisk disk(image);
+        disk.KeepSectorsWhole();
+        trial(disk, {.skip = skip,
+                     .for_good = for_good,
+                     .error = skip % 2 == 0 ? EIO : ENOSPC,
+                     .effect = effect});
+        if (testing::Test::HasFailure()) {
+          FAIL() << "call " << skip << ", effect " << static_cast<int>(effect)
+                 << ", for good " << for_good;
+        }
+        came = disk.Failed();
       }
     }
   }

@@ -44,6 +44,16 @@ void AtEveryCrash(
     const repair::SimulatedDisk& disk, size_t first, int trials,
     const std::function<void(MemoryFile& image, size_t operations)>& judge);
 
+// Calls `trial` with the image on a new disk and a fault it is to be given when
+// the work begins, behind each of the disk's first calls in turn and the far
+// ones more and more apart: with each effect, once and for good, EIO and ENOSPC
+// by turns. A row of faults ends where the work is done before the fault comes.
+// Ends at the first fault that fails the test, and says which that was.
+void AtEveryFault(
+    const repair::SimulatedDisk::Contents& image,
+    const std::function<void(repair::SimulatedDisk& disk,
+                             const repair::CallFault& fault)>& trial);
+
 }  // namespace qcow2
 
 #endif  // TESTS_ENGINE_SOUNDNESS_H_

@@ -142,27 +142,17 @@ TEST_P(ChangeCrashTest, LeavesTheOldImageOrTheNewOne) {
 }
 
 TEST_P(ChangeCrashTest, ComesBackFromEveryFault) {
-  for (const CallFault::Effect effect :
-       {CallFault::Effect::kNone, CallFault::Effect::kAll}) {
-    for (uint64_t skip = 0;; skip += 1 + skip / 16) {
-      SimulatedDisk disk(created_);
-      auto image = Open(disk.image(), /*writable=*/true);
-      ASSERT_EQ(image.status(), absl::OkStatus());
-      disk.FailCalls(
-          {.skip = skip, .for_good = true, .error = EIO, .effect = effect});
-      const uint64_t calls_before = disk.calls();
-      const absl::Status changed = GetParam().change(**image);
-      const absl::Status closed = (*image)->Close();
-      image->reset();
-      if (changed.ok() && closed.ok()) break;
-      MemoryFile file(disk.image_contents());
-      ExpectSound(file);
-      if (HasFatalFailure() || HasNonfatalFailure()) {
-        FAIL() << "call " << skip << " of " << disk.calls() - calls_before
-               << ", effect " << static_cast<int>(effect) << ": " << changed;
-      }
-    }
-  }
+  AtEveryFault(created_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    auto image = Open(disk.image(), /*writable=*/true);
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    disk.FailCalls(fault);
+    const absl::Status changed = GetParam().change(**image);
+    const absl::Status closed = (*image)->Close();
+    image->reset();
+    SCOPED_TRACE(testing::Message() << changed << ", close: " << closed);
+    MemoryFile file(disk.image_contents());
+    ExpectSound(file);
+  });
 }
 
 absl::Status ResizeTo(Image& image, uint64_t clusters,
