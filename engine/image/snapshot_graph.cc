@@ -65,6 +65,8 @@ absl::Status VisitGraph(Metadata& metadata, std::span<const uint64_t> l1,
     const std::vector<std::byte> bytes = table->bytes;
     RETURN_IF_ERROR(
         visit({metadata.geometry().ClusterOf(entry.l2_offset()), 1}));
+    // What is in a data file is not counted.
+    if (metadata.header().has_external_data_file()) continue;
     RETURN_IF_ERROR(VisitEntries(metadata, entry.l2_offset(), bytes, visit));
   }
   return absl::OkStatus();
@@ -199,9 +201,10 @@ absl::Status CountGraph(Metadata& metadata, std::span<const uint64_t> l1) {
   return status;
 }
 
-absl::Status UncountGraph(Metadata& metadata, std::span<const uint64_t> l1) {
+absl::Status UncountGraph(Metadata& metadata, std::span<const uint64_t> l1,
+                          FreeReason reason) {
   return VisitGraph(metadata, l1, [&](ClusterRun run) {
-    return metadata.FreeNow(run, FreeReason::kSnapshot);
+    return metadata.FreeNow(run, reason);
   });
 }
 

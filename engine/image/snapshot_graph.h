@@ -30,7 +30,8 @@ absl::Status CountGraph(Metadata& metadata, std::span<const uint64_t> l1);
 
 // The opposite. Nothing on stable storage may name `l1` any more. After an
 // error some of it is leaked.
-absl::Status UncountGraph(Metadata& metadata, std::span<const uint64_t> l1);
+absl::Status UncountGraph(Metadata& metadata, std::span<const uint64_t> l1,
+                          FreeReason reason = FreeReason::kSnapshot);
 
 // Clears COPIED in the L2 tables that `l1` names, where they are. Their counts
 // must be above 1 on stable storage.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/image/empty_image.h"
 #include "engine/image/raw_disk.h"
 #include "engine/image/resize.h"
 #include "engine/operations/copy.h"
@@ -49,8 +50,7 @@ absl::Status CommitImage(Image& image, const CommitOptions& options) {
   RETURN_IF_ERROR(CopyDisk(image, *backing, copy));
   RETURN_IF_ERROR(backing->Flush());
   if (!options.empty_image) return absl::OkStatus();
-  RETURN_IF_ERROR(ForgetGuest(image.core(), 0, image.size_bytes()));
-  return image.Flush();
+  return EmptyImage(image.core());
 }
 
 absl::Status CommitImageAt(const std::string& path, ChainOptions chain,

@@ -23,7 +23,7 @@ struct CommitOptions {
 // Writes what `image` itself has to its backing disk, which is made longer if
 // it is shorter, and empties the image once that is on stable storage. A crash
 // leaves the image with everything it had, or an emptied one over a backing
-// disk with everything.
+// disk with everything, and leaked clusters at worst.
 //
 // FailedPrecondition for an image without a backing disk, or if either is not
 // open for writing (see ChainOptions::writable_backing); Cancelled; else what
