@@ -77,6 +77,8 @@ class Resize {
  private:
   absl::Status GrowL1();
   absl::Status ResizeDataFile(Preallocation preallocation);
+  // VM state that lies where the new disk will be.
+  absl::Status DropVmState();
   // Makes what was behind the old end read as zeros.
   absl::Status ZeroNewPart();
   absl::Status SwitchSize();
@@ -168,7 +170,19 @@ absl::Status Resize::SwitchSize() {
   return absl::OkStatus();
 }
 
+absl::Status Resize::DropVmState() {
+  const uint64_t first = geometry_.L1EntriesFor(old_size_);
+  // In the window of a table that the disk has already there is none.
+  if (geometry_.L1EntriesFor(size_) == first) return absl::OkStatus();
+  const ExclusiveUse everything(core_);
+  for (uint64_t i = first; i < core_.metadata->l1_size(); ++i) {
+    RETURN_IF_ERROR(DropTable(i));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Resize::Grow(Preallocation preallocation) {
+  RETURN_IF_ERROR(DropVmState());
   RETURN_IF_ERROR(GrowL1());
   RETURN_IF_ERROR(ResizeDataFile(preallocation));
   RETURN_IF_ERROR(ZeroNewPart());

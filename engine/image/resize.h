@@ -22,8 +22,10 @@ struct ResizeOptions {
 
 // Makes the disk of `image` `size` bytes long. What is added reads as zeros,
 // also where the backing disk is longer. What is cut off is given back, and the
-// file becomes shorter if nothing is left at its end; snapshots keep theirs.
-// An external data file is made as long as the disk.
+// file becomes shorter if nothing is left at its end; snapshots keep their size
+// and their VM state. VM state that no snapshot has yet is lost when the place
+// where it begins (VmStateOffset in snapshots.h) is another one afterwards. An
+// external data file is made as long as the disk.
 //
 // Others may read and write the image meanwhile, but not behind either end, and
 // nobody else may change its size.
@@ -31,8 +33,8 @@ struct ResizeOptions {
 // InvalidArgument for a size that is no multiple of 512 or needs a larger L1
 // table than is possible, or for preallocation of a disk that does not grow;
 // FailedPrecondition for an image opened read-only, of version 2 with snapshots
-// (which have no size of their own there), or with bitmaps (which are made for
-// one size), and for shrinking without leave. Then nothing has changed. Other
+// (which have no size of their own there), or with bitmaps that cannot follow
+// (CheckBitmapsCanResize in bitmaps.h), and for shrinking without leave. Then nothing has changed. Other
 // errors leave the old size or, if only space was to be given back, the new
 // one.
 absl::Status ResizeImage(Image& image, uint64_t size,
