@@ -24,13 +24,14 @@ absl::string_view View(std::string_view text) {
 
 absl::StatusOr<BitmapDirectory> LoadIntact(Metadata& metadata) {
   ASSIGN_OR_RETURN(BitmapDirectory directory, LoadBitmapDirectory(metadata));
-  if (!directory.intact) {
-    return absl::DataLossError(absl::StrCat(
-        metadata.file().name(),
-        ": the directory of the dirty bitmaps is damaged; qcow2-fsck --repair "
-        "mends it or drops it"));
-  }
-  return directory;
+  if (directory.intact) return directory;
+  const auto extension =
+      BitmapExtension::Decode(metadata.area().Find(kExtensionBitmaps)->data);
+  return absl::DataLossError(absl::StrCat(
+      metadata.file().name(), ": the directory of ", extension.nb_bitmaps,
+      " dirty bitmaps at 0x", absl::Hex(extension.directory_offset.value()),
+      ", ", extension.directory_size,
+      " bytes, is damaged; qcow2-fsck --repair mends it or drops it"));
 }
 
 absl::Status NoSuchBitmap(const Metadata& metadata, const File& file,

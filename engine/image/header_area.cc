@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/format/header_extension.h"
@@ -18,7 +19,7 @@ struct IssueText {
 
 // What keeps an image from being read at all. Other issues are the checker's.
 constexpr IssueText kFatalIssues[] = {
-    {kHeaderCutShort, "header: the file ends inside it"},
+    {kHeaderCutShort, "the file ends inside it, with bytes of it missing"},
     {kHeaderBadLength, "header_length at byte 100"},
     {kHeaderUnknownCompression, "compression_type at byte 104"},
     {kHeaderCompressionAgainstFeature,
@@ -68,14 +69,23 @@ uint64_t ValueOf(const Header& header, HeaderIssue issue) {
   }
 }
 
-absl::Status Invalid(const File& file, std::string_view what, uint64_t value) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      file.name(),
-      ": bad header: ", absl::string_view(what.data(), what.size()),
-      " (value 0x", absl::Hex(value), ")"));
+absl::string_view View(std::string_view text) {
+  return {text.data(), text.size()};
 }
 
-absl::Status CheckKind(const File& file, const Header& header) {
+absl::Status Invalid(const File& file, std::string_view what, uint64_t value) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(file.name(), ": bad header: ", View(what), " (value 0x",
+                   absl::Hex(value), ")"));
+}
+
+absl::Status CheckKind(const File& file, const Header& header,
+                       size_t bytes_there) {
+  if (bytes_there < sizeof(header.magic)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.name(), ": not a qcow2 image: the file has ",
+                     bytes_there, " bytes"));
+  }
   if (header.magic != kMagic) {
     return absl::InvalidArgumentError(absl::StrCat(
         file.name(), ": not a qcow2 image: the file begins with 0x",
@@ -88,6 +98,17 @@ absl::Status CheckKind(const File& file, const Header& header) {
   return absl::OkStatus();
 }
 
+// The geometry, of which one field may say what cannot be.
+absl::StatusOr<Geometry> CheckGeometry(const File& file, const Header& header) {
+  absl::StatusOr<Geometry> geometry = GeometryOf(header);
+  if (geometry.ok()) return geometry;
+  return absl::Status(
+      geometry.status().code(),
+      absl::StrCat(file.name(), ": bad header: ", geometry.status().message(),
+                   " (cluster_bits is at byte 20, "
+                   "refcount_order at byte 96)"));
+}
+
 absl::Status CheckFeatures(const File& file, const HeaderArea& area) {
   const uint64_t unknown =
       area.header.incompatible_features & ~kKnownIncompatibleFeatures;
@@ -98,15 +119,16 @@ absl::Status CheckFeatures(const File& file, const HeaderArea& area) {
     if ((unknown >> bit & 1) == 0) continue;
     const std::string_view name =
         NameOfFeature(FeatureKind::kIncompatible, bit, names);
-    unknown_names.push_back(name.empty()
-                                ? absl::StrCat("incompatible feature bit ", bit)
-                                : std::string(name));
+    unknown_names.push_back(
+        name.empty() ? absl::StrCat("incompatible feature bit ", bit)
+                     : absl::StrCat("'", absl::Utf8SafeCEscape(View(name)),
+                                    "' (bit ", bit, ")"));
   }
-  return absl::UnimplementedError(
-      absl::StrCat(file.name(),
-                   ": the image needs features that are not known "
-                   "here: ",
-                   absl::StrJoin(unknown_names, ", ")));
+  return absl::UnimplementedError(absl::StrCat(
+      file.name(), ": the image needs features that are not known here: ",
+      absl::StrJoin(unknown_names, ", "),
+      "; the header's incompatible_features at byte 72 are 0x",
+      absl::Hex(area.header.incompatible_features)));
 }
 
 absl::Status CheckFields(const File& file, const Header& header) {
@@ -198,15 +220,15 @@ absl::StatusOr<HeaderArea> ReadHeaderArea(const File& file) {
   bytes.resize(got);
   HeaderArea area;
   area.header = Header::Decode(bytes);
-  RETURN_IF_ERROR(CheckKind(file, area.header));
-  RETURN_IF_ERROR(GeometryOf(area.header).status());
+  RETURN_IF_ERROR(CheckKind(file, area.header, got));
+  RETURN_IF_ERROR(CheckGeometry(file, area.header).status());
   bytes.resize(uint64_t{1} << area.header.cluster_bits);
   ASSIGN_OR_RETURN(got, file.Pread(0, bytes));
   bytes.resize(got);
   area.header = Header::Decode(bytes);
   // The header may have changed between the two reads.
-  RETURN_IF_ERROR(CheckKind(file, area.header));
-  ASSIGN_OR_RETURN(const Geometry geometry, GeometryOf(area.header));
+  RETURN_IF_ERROR(CheckKind(file, area.header, got));
+  ASSIGN_OR_RETURN(const Geometry geometry, CheckGeometry(file, area.header));
   const HeaderExtensions extensions = DecodeHeaderExtensions(
       bytes, area.header.header_length,
       ExtensionAreaEndOffset(area.header, geometry.cluster_size()));

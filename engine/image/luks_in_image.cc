@@ -48,9 +48,10 @@ absl::StatusOr<LuksArea> LuksAreaOf(const File& file, const HeaderArea& area) {
                         file.Pread(begin + offset, buffer);
                     if (!got.ok()) return got.status();
                     if (*got == buffer.size()) return absl::OkStatus();
+                    // Whoever reads the area says of which file it is.
                     return absl::DataLossError(absl::StrCat(
-                        file.name(), ": the file ends inside the LUKS area, ",
-                        *got, " bytes after offset ", begin + offset));
+                        "the file ends inside the LUKS area, ", *got,
+                        " bytes after offset ", begin + offset));
                   }};
 }
 

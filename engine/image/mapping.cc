@@ -1,6 +1,7 @@
 #include "engine/image/mapping.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -83,38 +84,60 @@ absl::StatusOr<MappedExtent> TableWalk::Run(uint64_t max_length) {
   const uint64_t limit = std::min(max_length, window_end);
   while (extent.length_bytes < limit &&
          extent.kind != MappedKind::kCompressed) {
-    ASSIGN_OR_RETURN(const MappedExtent next,
-                     PieceAt(offset_ + extent.length_bytes));
+    const absl::StatusOr<MappedExtent> next =
+        PieceAt(offset_ + extent.length_bytes);
+    // What cannot be right is told to those who ask for it: here it ends what
+    // is intact.
+    if (!next.ok()) break;
     const bool joins =
-        next.kind == extent.kind &&
-        (next.host_offset == 0) == (extent.host_offset == 0) &&
+        next->kind == extent.kind &&
+        (next->host_offset == 0) == (extent.host_offset == 0) &&
         (extent.host_offset == 0 ||
-         next.host_offset == extent.host_offset + extent.length_bytes);
+         next->host_offset == extent.host_offset + extent.length_bytes);
     if (!joins) break;
-    extent.length_bytes += next.length_bytes;
+    extent.length_bytes += next->length_bytes;
   }
   extent.length_bytes = std::min(extent.length_bytes, limit);
   return extent;
 }
 
+// The same status, with the L1 entry that led there.
+absl::Status NamedByL1(uint64_t index, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(status.message(), " (entry ",
+                                                  index, " of the L1 table)"));
+}
+
+struct IssueText {
+  uint32_t issue;
+  const char* text;
+};
+// What readers cannot live with; the rest is the checker's to find.
+constexpr IssueText kFatalIssues[] = {
+    {kL2OffsetUnaligned, "names a cluster that is not aligned"},
+    {kL2CompressedWithDataFile, "is compressed, with an external data file"},
+    {kL2CompressedOffsetTooLarge, "names bytes past any file's end"},
+    {kL2SubclusterAllocatedAndZero, "has a subcluster both stored and zeros"},
+    {kL2SubclusterAllocatedWithoutOffset,
+     "has stored subclusters, but no cluster"},
+    {kL2ZeroFlagInVersion2, "has the zero flag, which version 2 does not know"},
+};
+
 }  // namespace
 
 absl::Status CheckL2Entry(Metadata& metadata, HostOffset table, uint64_t index,
                           L2Entry entry) {
-  // What readers can live with is the checker's to find.
-  constexpr uint32_t kFatal =
-      kL2OffsetUnaligned | kL2CompressedWithDataFile |
-      kL2CompressedOffsetTooLarge | kL2SubclusterAllocatedAndZero |
-      kL2SubclusterAllocatedWithoutOffset | kL2ZeroFlagInVersion2;
-  if ((L2EntryIssues(entry, metadata.geometry(), metadata.header().version,
-                     metadata.header().has_external_data_file()) &
-       kFatal) == 0) {
-    return absl::OkStatus();
-  }
+  const uint32_t issues =
+      L2EntryIssues(entry, metadata.geometry(), metadata.header().version,
+                    metadata.header().has_external_data_file());
+  if (issues == 0) return absl::OkStatus();
+  const auto* const fatal = std::ranges::find_if(
+      kFatalIssues,
+      [issues](const IssueText& t) { return (issues & t.issue) != 0; });
+  if (fatal == std::end(kFatalIssues)) return absl::OkStatus();
   const std::string why =
       absl::StrCat(metadata.file().name(), ": L2 table at 0x",
                    absl::Hex(table.value()), ", entry ", index, " is 0x",
-                   absl::Hex(entry.raw()), ", which cannot be right");
+                   absl::Hex(entry.raw()), ", which ", fatal->text);
   return metadata.options().writable ? metadata.MarkCorrupt(why)
                                      : absl::DataLossError(why);
 }
@@ -152,9 +175,10 @@ absl::StatusOr<MappedExtent> MapExtent(Metadata& metadata,
     }
     if (L1Entry(l1[index]).has_l2_table()) {
       if (unallocated.length_bytes > 0) break;
-      ASSIGN_OR_RETURN(const CachedTable* table,
-                       metadata.L2ForRead(L1Entry(l1[index])));
-      return TableWalk(metadata, *table, offset).Run(max_length);
+      const absl::StatusOr<CachedTable*> table =
+          metadata.L2ForRead(L1Entry(l1[index]));
+      if (!table.ok()) return NamedByL1(index, table.status());
+      return TableWalk(metadata, **table, offset).Run(max_length);
     }
     unallocated.length_bytes += ((at | (geometry.l2_coverage() - 1)) - at) + 1;
   }

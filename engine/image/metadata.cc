@@ -92,34 +92,50 @@ absl::Status Metadata::LoadL1() {
 absl::Status Metadata::LoadSnapshots() {
   const uint64_t count = header().nb_snapshots;
   if (count == 0) return absl::OkStatus();
-  std::vector<std::byte> bytes;
+  const uint64_t begin = header().snapshots_offset.value();
   std::vector<LocatedSnapshot> found;
   // The table's length is stored nowhere: read on until all entries are whole.
-  while (true) {
-    const uint64_t size = bytes.size();
+  // `bytes` begin at `at`, where the first entry that is not whole yet begins.
+  std::vector<std::byte> bytes;
+  uint64_t at = 0;
+  while (found.size() < count) {
+    const size_t size = bytes.size();
     bytes.resize(size + kSnapshotPieceBytes);
-    ASSIGN_OR_RETURN(const size_t got,
-                     file_.Pread(header().snapshots_offset.value() + size,
-                                 std::span(bytes).subspan(size)));
+    ASSIGN_OR_RETURN(
+        const size_t got,
+        file_.Pread(begin + at + size, std::span(bytes).subspan(size)));
     bytes.resize(size + got);
-    found = DecodeSnapshotTable(bytes, count);
-    if (found.size() == count && found.back().entry.complete()) break;
-    if (got < kSnapshotPieceBytes || bytes.size() > kMaxSnapshotTableBytes) {
-      return absl::DataLossError(
-          absl::StrCat(file_.name(), ": snapshot table at 0x",
-                       absl::Hex(header().snapshots_offset.value()), ": only ",
-                       found.size(), " of ", count, " entries are there"));
+    uint64_t whole = 0;
+    for (LocatedSnapshot& next :
+         DecodeSnapshotTable(bytes, count - found.size())) {
+      if (!next.entry.complete()) break;
+      whole = next.offset + next.entry.padded_size_bytes();
+      next.offset += at;
+      found.push_back(std::move(next));
+    }
+    // The padding of the last one may not be there yet.
+    bytes.erase(bytes.begin(),
+                bytes.begin() + static_cast<ptrdiff_t>(
+                                    std::min<uint64_t>(whole, bytes.size())));
+    at += whole;
+    const bool too_long = at + bytes.size() > kMaxSnapshotTableBytes;
+    if (found.size() < count && (got < kSnapshotPieceBytes || too_long)) {
+      return absl::DataLossError(absl::StrCat(
+          file_.name(), ": snapshot table at 0x", absl::Hex(begin), ": only ",
+          found.size(), " of ", count, " entries are there",
+          too_long ? " in the 64 MiB it may have" : ""));
     }
   }
   for (const LocatedSnapshot& located : found) {
     const uint32_t issues =
         SnapshotIssues(located.entry, geometry_, header().version);
     if ((issues & (kSnapshotL1Unaligned | kSnapshotL1TooLarge)) != 0) {
-      return absl::DataLossError(
-          absl::StrCat(file_.name(), ": snapshot table entry at byte ",
-                       located.offset, ": bad L1 table (offset 0x",
-                       absl::Hex(located.entry.l1_table_offset.value()), ", ",
-                       located.entry.l1_size, " entries)"));
+      return absl::DataLossError(absl::StrCat(
+          file_.name(), ": snapshot table at 0x",
+          absl::Hex(header().snapshots_offset.value()), ", entry at byte ",
+          located.offset, ": bad L1 table (offset 0x",
+          absl::Hex(located.entry.l1_table_offset.value()), ", ",
+          located.entry.l1_size, " entries)"));
     }
     snapshots_.push_back(located.entry);
   }
@@ -199,6 +215,10 @@ void Metadata::RemoveSnapshotOwners(ClusterRun table) {
 
 absl::StatusOr<CachedTable*> Metadata::L2ForRead(L1Entry entry) {
   if (!entry.has_l2_table()) return nullptr;
+  if (entry.raw() == kMissingL1Entry) {
+    return absl::DataLossError(absl::StrCat(
+        file_.name(), ": the L1 table reaches past the end of the file"));
+  }
   if (!geometry_.IsAligned(entry.l2_offset().value())) {
     const std::string what =
         absl::StrCat(file_.name(), ": L1 entry 0x", absl::Hex(entry.raw()),
