@@ -81,4 +81,9 @@ ImageStatus StatusOf(const ImageReport& report) {
   return ImageStatus::kError;
 }
 
+uint64_t LeakedBytes(const ImageReport& report) {
+  const checker::CheckReport& now = Now(report);
+  return now.counts.leaks * now.image.cluster_size_bytes;
+}
+
 }  // namespace qcow2::cli

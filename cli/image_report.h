@@ -4,6 +4,7 @@
 #ifndef CLI_IMAGE_REPORT_H_
 #define CLI_IMAGE_REPORT_H_
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -49,6 +50,9 @@ bool Mended(const ImageReport& report);
 const checker::CheckReport& Now(const ImageReport& report);
 
 ImageStatus StatusOf(const ImageReport& report);
+
+// Space that leaked in the image as it is now.
+uint64_t LeakedBytes(const ImageReport& report);
 
 }  // namespace qcow2::cli
 

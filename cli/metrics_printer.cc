@@ -1,5 +1,6 @@
 #include "cli/metrics_printer.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdio>
 #include <string_view>
@@ -11,37 +12,73 @@
 namespace qcow2::cli {
 namespace {
 
-// A metric with one number an image.
+// A metric with one number an image, or none.
 struct Metric {
   std::string_view name;
   std::string_view help;
-  uint64_t (*value)(const ImageMetrics&);
+  std::optional<uint64_t> (*value)(const ImageMetrics&);
 };
+
+std::optional<uint64_t> IfKnown(const ImageMetrics& image, uint64_t value) {
+  if (image.remembered) return std::nullopt;
+  return value;
+}
+
+using Value = std::optional<uint64_t>;
 
 constexpr Metric kMetrics[] = {
     {"qcow2_fsck_corruptions", "Corrupt entries or clusters in the image.",
-     [](const ImageMetrics& image) { return image.counts.corruptions; }},
+     [](const ImageMetrics& image) -> Value {
+       return image.counts.corruptions;
+     }},
     {"qcow2_fsck_leaks", "Leaked clusters in the image.",
-     [](const ImageMetrics& image) { return image.counts.leaks; }},
+     [](const ImageMetrics& image) -> Value { return image.counts.leaks; }},
+    {"qcow2_fsck_leaked_bytes", "Size of the leaked clusters.",
+     [](const ImageMetrics& image) -> Value { return image.leaked_bytes; }},
     {"qcow2_fsck_warnings", "Warnings given.",
-     [](const ImageMetrics& image) { return image.counts.warnings; }},
+     [](const ImageMetrics& image) -> Value { return image.counts.warnings; }},
     {"qcow2_fsck_suspect_orphans",
      "Leaked clusters that may be what is left of guest data.",
-     [](const ImageMetrics& image) { return image.counts.suspect_orphans; }},
+     [](const ImageMetrics& image) -> Value {
+       return image.counts.suspect_orphans;
+     }},
+    {"qcow2_fsck_new_corruptions", "Corruptions since the baseline.",
+     [](const ImageMetrics& image) { return image.new_corruptions; }},
+    {"qcow2_fsck_new_leaks", "Leaked clusters since the baseline.",
+     [](const ImageMetrics& image) { return image.new_leaks; }},
     {"qcow2_fsck_fixed", "Problems mended by this run.",
-     [](const ImageMetrics& image) { return image.fixed; }},
+     [](const ImageMetrics& image) { return IfKnown(image, image.fixed); }},
     {"qcow2_fsck_unreadable_bytes", "Bytes of metadata that cannot be read.",
-     [](const ImageMetrics& image) { return image.counts.unreadable_bytes; }},
+     [](const ImageMetrics& image) {
+       return IfKnown(image, image.counts.unreadable_bytes);
+     }},
     {"qcow2_fsck_exit_code", "Exit code of the check (see the manual page).",
-     [](const ImageMetrics& image) -> uint64_t {
+     [](const ImageMetrics& image) -> Value {
        return static_cast<uint64_t>(image.exit_code);
      }},
     {"qcow2_fsck_virtual_size_bytes", "Size of the virtual disk.",
-     [](const ImageMetrics& image) { return image.virtual_size_bytes; }},
+     [](const ImageMetrics& image) {
+       return IfKnown(image, image.virtual_size_bytes);
+     }},
     {"qcow2_fsck_file_size_bytes", "Length of the image file.",
-     [](const ImageMetrics& image) { return image.file_size_bytes; }},
+     [](const ImageMetrics& image) {
+       return IfKnown(image, image.file_size_bytes);
+     }},
     {"qcow2_fsck_metadata_read_bytes", "Metadata read by the check.",
-     [](const ImageMetrics& image) { return image.metadata_bytes; }},
+     [](const ImageMetrics& image) {
+       return IfKnown(image, image.metadata_bytes);
+     }},
+    {"qcow2_fsck_last_check_timestamp_seconds",
+     "When the image was checked, in seconds since 1970.",
+     [](const ImageMetrics& image) -> Value {
+       return static_cast<uint64_t>(image.checked);
+     }},
+    {"qcow2_fsck_last_success_timestamp_seconds",
+     "When a check of the image last came to a verdict, in seconds since 1970; "
+     "0: not known.",
+     [](const ImageMetrics& image) -> Value {
+       return static_cast<uint64_t>(image.succeeded);
+     }},
 };
 
 // A label value: printable, with the three characters escaped that the format
@@ -78,11 +115,79 @@ std::string StatusSamples(const ImageMetrics& image) {
   return text;
 }
 
-std::string DurationSample(const ImageMetrics& image) {
+// A metric with one sample and no labels.
+std::string Single(std::string_view name, std::string_view help,
+                   const std::string& value) {
+  std::string text = Header(name, help);
+  return text.append(name).append(" ").append(value).append("\n");
+}
+
+std::string SecondsText(double seconds) {
   char value[40];
-  std::snprintf(value, sizeof value, "%.6f", image.seconds);
-  return Sample("qcow2_fsck_check_duration_seconds", image) + "} " + value +
-         "\n";
+  std::snprintf(value, sizeof value, "%.6f", seconds);
+  return value;
+}
+
+std::string MetricSamples(const Metric& metric,
+                          const std::vector<ImageMetrics>& images) {
+  std::string samples;
+  for (const ImageMetrics& image : images) {
+    const std::optional<uint64_t> value = metric.value(image);
+    if (!value) continue;
+    samples.append(Sample(metric.name, image)).append("} ");
+    samples.append(std::to_string(*value)).append("\n");
+  }
+  // A metric that no image has would be a header of nothing.
+  return samples.empty() ? "" : Header(metric.name, metric.help) + samples;
+}
+
+// Sums over all images, also those that earlier runs checked.
+std::string Totals(const std::vector<ImageMetrics>& images) {
+  std::array<uint64_t, 7> by_status = {};
+  checker::Counts counts;
+  uint64_t leaked_bytes = 0;
+  for (const ImageMetrics& image : images) {
+    ++by_status[static_cast<size_t>(image.status)];
+    counts.corruptions += image.counts.corruptions;
+    counts.leaks += image.counts.leaks;
+    counts.suspect_orphans += image.counts.suspect_orphans;
+    leaked_bytes += image.leaked_bytes;
+  }
+  std::string text =
+      Header("qcow2_fsck_fleet_images", "Images by the result of their check.");
+  for (size_t i = 0; i < by_status.size(); ++i) {
+    text += "qcow2_fsck_fleet_images{status=\"";
+    text.append(NameOf(static_cast<ImageStatus>(i))).append("\"} ");
+    text += std::to_string(by_status[i]) + "\n";
+  }
+  text += Single("qcow2_fsck_fleet_corruptions", "Corruptions of all images.",
+                 std::to_string(counts.corruptions));
+  text += Single("qcow2_fsck_fleet_leaks", "Leaked clusters of all images.",
+                 std::to_string(counts.leaks));
+  text += Single("qcow2_fsck_fleet_leaked_bytes",
+                 "Size of the leaked clusters of all images.",
+                 std::to_string(leaked_bytes));
+  text += Single("qcow2_fsck_fleet_suspect_orphans",
+                 "Leaked clusters of all images that may be what is left of "
+                 "guest data.",
+                 std::to_string(counts.suspect_orphans));
+  return text;
+}
+
+std::string RunText(const RunMetrics& run) {
+  return Single("qcow2_fsck_run_duration_seconds", "Time the run took.",
+                SecondsText(run.seconds)) +
+         Single("qcow2_fsck_run_images_left",
+                "Images that the run left for the next one.",
+                std::to_string(run.left)) +
+         Single("qcow2_fsck_run_exit_code",
+                "Exit code of the run (see the manual page).",
+                std::to_string(run.exit_code));
+}
+
+std::string DurationSample(const ImageMetrics& image) {
+  return Sample("qcow2_fsck_check_duration_seconds", image) + "} " +
+         SecondsText(image.seconds) + "\n";
 }
 
 // The same series twice in a file makes the collector drop the whole file.
@@ -103,41 +208,49 @@ std::vector<ImageMetrics> LastOfEachPath(
 
 }  // namespace
 
-ImageMetrics MetricsOf(const ImageReport& report) {
+ImageMetrics MetricsOf(const ImageReport& report, int64_t checked,
+                       int64_t earlier_success) {
   const checker::CheckReport& now = Now(report);
-  return {.path = now.image.path,
-          .status = StatusOf(report),
-          // Of the image as it is, whatever the run is compared with.
-          .exit_code = report.change.has_value() ? ExitCodeOf(report.found)
-                                                 : ExitCodeOf(report),
-          .counts = now.counts,
-          .fixed = Mended(report) ? report.transaction->fixed : 0,
-          .virtual_size_bytes = now.image.virtual_size_bytes,
-          .file_size_bytes = now.image.file_size_bytes,
-          .metadata_bytes = report.found.statistics.metadata_bytes,
-          .seconds = report.found.statistics.seconds};
+  // Of the image as it is, whatever the run is compared with.
+  const int exit_code =
+      report.change.has_value() ? ExitCodeOf(report.found) : ExitCodeOf(report);
+  const bool verdict =
+      (exit_code & (kExitOperationalError | kExitCancelled)) == 0;
+  ImageMetrics metrics = {
+      .path = now.image.path,
+      .status = StatusOf(report),
+      .exit_code = exit_code,
+      .counts = now.counts,
+      .fixed = Mended(report) ? report.transaction->fixed : 0,
+      .virtual_size_bytes = now.image.virtual_size_bytes,
+      .file_size_bytes = now.image.file_size_bytes,
+      .metadata_bytes = report.found.statistics.metadata_bytes,
+      .seconds = report.found.statistics.seconds,
+      .leaked_bytes = LeakedBytes(report),
+      .checked = checked,
+      .succeeded = verdict ? checked : earlier_success};
+  if (report.change.has_value()) {
+    metrics.new_corruptions = report.change->new_corruptions;
+    metrics.new_leaks = report.change->new_leaks;
+  }
+  return metrics;
 }
 
 std::string MetricsText(const std::vector<ImageMetrics>& images,
-                        int64_t finished) {
+                        int64_t finished,
+                        const std::optional<RunMetrics>& run) {
   const std::vector<ImageMetrics> kept = LastOfEachPath(images);
   std::string text = Header("qcow2_fsck_status",
                             "Result of the check: 1 for the status it has.");
   for (const ImageMetrics& image : kept) text += StatusSamples(image);
-  for (const Metric& metric : kMetrics) {
-    text += Header(metric.name, metric.help);
-    for (const ImageMetrics& image : kept) {
-      text.append(Sample(metric.name, image)).append("} ");
-      text.append(std::to_string(metric.value(image))).append("\n");
-    }
-  }
+  for (const Metric& metric : kMetrics) text += MetricSamples(metric, kept);
   text += Header("qcow2_fsck_check_duration_seconds", "Time the check took.");
   for (const ImageMetrics& image : kept) text += DurationSample(image);
-  text += Header("qcow2_fsck_last_run_timestamp_seconds",
-                 "When the run ended, in seconds since 1970.");
-  text += "qcow2_fsck_last_run_timestamp_seconds " + std::to_string(finished) +
-          "\n";
-  return text;
+  text += Totals(kept);
+  if (run) text += RunText(*run);
+  return text + Single("qcow2_fsck_last_run_timestamp_seconds",
+                       "When the run ended, in seconds since 1970.",
+                       std::to_string(finished));
 }
 
 }  // namespace qcow2::cli

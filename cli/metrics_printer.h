@@ -5,6 +5,7 @@
 #define CLI_METRICS_PRINTER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,15 +26,36 @@ struct ImageMetrics {
   uint64_t file_size_bytes = 0;
   uint64_t metadata_bytes = 0;
   double seconds = 0;
+  uint64_t leaked_bytes = 0;
+  int64_t checked = 0;  // seconds since 1970
+  // The last check that came to a verdict; 0 if none is known of.
+  int64_t succeeded = 0;
+  // What a state file remembers of an earlier run: sizes are not known.
+  bool remembered = false;
+  // With a baseline.
+  std::optional<uint64_t> new_corruptions = std::nullopt;
+  std::optional<uint64_t> new_leaks = std::nullopt;
 };
 
-ImageMetrics MetricsOf(const ImageReport& report);
+// Of an image that was checked at the time `checked`, and before that had been
+// checked with success at `earlier_success` (0 if not).
+ImageMetrics MetricsOf(const ImageReport& report, int64_t checked,
+                       int64_t earlier_success = 0);
 
-// The text of the file: every metric with HELP and TYPE, a sample an image.
-// `finished` is the time of the run in seconds since 1970. An image that was
-// given twice gets the samples of its last check only.
+// Of a run over many images.
+struct RunMetrics {
+  double seconds = 0;
+  uint64_t left = 0;  // images for the next run
+  int exit_code = 0;
+};
+
+// The text of the file: every metric with HELP and TYPE, a sample an image, the
+// totals of all images, and of the run if there is one over many. `finished` is
+// the time of the run in seconds since 1970. An image that was given twice gets
+// the samples of its last check only.
 std::string MetricsText(const std::vector<ImageMetrics>& images,
-                        int64_t finished);
+                        int64_t finished,
+                        const std::optional<RunMetrics>& run = std::nullopt);
 
 }  // namespace qcow2::cli
 

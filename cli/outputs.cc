@@ -50,9 +50,11 @@ absl::Status Outputs::Open(const Options& options) {
   return OpenFile(options.metrics_file, metrics_);
 }
 
-absl::Status Outputs::Add(const ImageReport& report) {
+absl::Status Outputs::Add(const ImageReport& report, int64_t earlier_success) {
   ComplainOfFailure(report, options_, surroundings_);
-  if (metrics_) images_.push_back(MetricsOf(report));
+  if (metrics_) {
+    images_.push_back(MetricsOf(report, std::time(nullptr), earlier_success));
+  }
   if (report_) {
     // The file is complete, so that it can be the next baseline.
     ImageReport whole = report;
@@ -62,13 +64,22 @@ absl::Status Outputs::Add(const ImageReport& report) {
   return Print(standard_.Add(report));
 }
 
+void Outputs::AddRemembered(const ImageMetrics& image) {
+  if (metrics_) images_.push_back(image);
+}
+
 absl::Status Outputs::End(const FleetSummary* summary) {
   if (report_) {
     RETURN_IF_ERROR(report_->Append(file_.End(summary)));
     RETURN_IF_ERROR(report_->Commit());
   }
   if (metrics_) {
-    RETURN_IF_ERROR(metrics_->Append(MetricsText(images_, std::time(nullptr))));
+    std::optional<RunMetrics> run;
+    if (summary != nullptr) {
+      run = {summary->seconds, summary->left, summary->exit_code};
+    }
+    RETURN_IF_ERROR(
+        metrics_->Append(MetricsText(images_, std::time(nullptr), run)));
     RETURN_IF_ERROR(metrics_->Commit());
   }
   return Print(standard_.End(summary));

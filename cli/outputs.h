@@ -3,6 +3,7 @@
 #ifndef CLI_OUTPUTS_H_
 #define CLI_OUTPUTS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,7 +30,12 @@ class Outputs {
 
   // What came of an image. Also says on standard error why nothing did, unless
   // standard output says so to people.
-  absl::Status Add(const ImageReport& report);
+  // `earlier_success` is when the image had been checked with success before, 0
+  // if that is not known.
+  absl::Status Add(const ImageReport& report, int64_t earlier_success = 0);
+
+  // What is known of an image that this run did not check, for the metrics.
+  void AddRemembered(const ImageMetrics& image);
 
   // Puts the files in their places. With the summary if there is one.
   absl::Status End(const FleetSummary* summary);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -188,9 +189,13 @@ class Run {
 
   // Leaves those that are due, the one checked longest ago first.
   void Arrange() {
-    summary_.earlier = std::erase_if(images_, [&](const FleetImage& image) {
-      return !memory_.IsDue(image.path);
-    });
+    const auto done = std::ranges::stable_partition(
+        images_,
+        [&](const FleetImage& image) { return memory_.IsDue(image.path); });
+    for (const FleetImage& image : done) not_checked_.insert(image.path);
+    summary_.earlier = done.size();
+    images_.erase(done.begin(), done.end());
+    for (const FleetImage& image : images_) not_checked_.insert(image.path);
     std::ranges::stable_sort(images_, {}, [&](const FleetImage& image) {
       return memory_.LastOf(image.path).checked;
     });
@@ -290,9 +295,13 @@ class Run {
     // A check that is cut short says nothing of the image; who named it is told
     // nevertheless how far it came.
     if (report.found.cancelled && options_.fleet.any()) return;
+    not_checked_.erase(images_[index].path);
     if (baseline_) report.change = baseline_->Compare(report);
     AddToSummary(report, images_[index].overlays, summary_);
-    const auto pass_on = [&] { failure_ = outputs_.Add(report); };
+    const auto pass_on = [&] {
+      failure_ =
+          outputs_.Add(report, memory_.LastOf(images_[index].path).succeeded);
+    };
     if (table_) {
       table_->Around(pass_on);
     } else {
@@ -317,6 +326,27 @@ class Run {
     }
   }
 
+  // The metrics have all images, not only those of this run.
+  void AddRemembered() {
+    for (const std::string& path : not_checked_) {
+      if (!memory_.Knows(path)) continue;
+      const ImageState image = memory_.LastOf(path);
+      outputs_.AddRemembered(
+          {.path = path,
+           .status = image.status,
+           .exit_code = image.exit_code,
+           .counts = {.corruptions = image.corruptions,
+                      .leaks = image.leaks,
+                      .warnings = image.warnings,
+                      .suspect_orphans = image.suspect_orphans},
+           .seconds = image.seconds,
+           .leaked_bytes = image.leaked_bytes,
+           .checked = image.checked,
+           .succeeded = image.succeeded,
+           .remembered = true});
+    }
+  }
+
   absl::Status Conclude() {
     summary_.left = images_.size() - summary_.checked;
     summary_.seconds = SecondsSince(begin_);
@@ -327,6 +357,7 @@ class Run {
       summary_.end = FleetEnd::kTimeBudget;
     }
     if (baseline_) AddMissing();
+    AddRemembered();
     RETURN_IF_ERROR(memory_.Close(summary_.end == FleetEnd::kComplete));
     return outputs_.End(options_.fleet.any() ? &summary_ : nullptr);
   }
@@ -346,6 +377,7 @@ class Run {
   // All below are guarded by deliver_mutex_ while threads run.
   Memory memory_;
   FleetSummary summary_;
+  std::set<std::string> not_checked_;  // paths of images found
   absl::Status failure_;
   std::map<size_t, ImageReport> held_back_;
   size_t next_delivered_ = 0;

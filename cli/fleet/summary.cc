@@ -231,11 +231,6 @@ std::string_view NameOf(FleetEnd end) {
   return "cancelled";
 }
 
-uint64_t LeakedBytes(const ImageReport& report) {
-  const checker::CheckReport& now = Now(report);
-  return now.counts.leaks * now.image.cluster_size_bytes;
-}
-
 void AddToSummary(const ImageReport& report, uint64_t overlays,
                   FleetSummary& summary) {
   const checker::Counts& counts = Now(report).counts;

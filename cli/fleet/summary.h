@@ -78,9 +78,6 @@ struct FleetSummary {
   std::vector<std::string> errors;
 };
 
-// Space that leaked in the image as it is now.
-uint64_t LeakedBytes(const ImageReport& report);
-
 // Adds an image that was checked and has `overlays` lying on it.
 void AddToSummary(const ImageReport& report, uint64_t overlays,
                   FleetSummary& summary);

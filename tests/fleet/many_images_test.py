@@ -163,6 +163,37 @@ class ManyImagesTest(unittest.TestCase):
         self.assertEqual(reports[0]["image"]["path"], path)
         self.assertEqual(again["images"]["checked"], summary["images"]["checked"])
 
+    def test_the_metrics_have_all_images_of_the_fleet(self):
+        metrics = os.path.join(fleet.scratch(), "fsck.prom")
+        _, summary, _ = self.run_ndjson(f"--state={self.state}", "--time-budget=1d")
+        # A night that comes to no image.
+        _, night, _ = self.run_ndjson(
+            f"--state={self.state}", "--time-budget=0", f"--metrics={metrics}"
+        )
+        self.assertEqual(night["images"]["checked"], 0)
+        with open(metrics, encoding="utf-8") as file:
+            samples = dict(
+                line.rsplit(" ", 1) for line in file if not line.startswith("#")
+            )
+        for status, count in summary["by_status"].items():
+            name = f'qcow2_fsck_fleet_images{{status="{status}"}}'
+            self.assertEqual(int(samples[name]), count)
+        for key in ("corruptions", "leaks", "leaked_bytes", "suspect_orphans"):
+            total = int(samples[f"qcow2_fsck_fleet_{key}"])
+            self.assertEqual(total, summary["counts"][key])
+        left = int(samples["qcow2_fsck_run_images_left"])
+        self.assertEqual(left, summary["images"]["found"])
+        successes = [
+            int(value)
+            for name, value in samples.items()
+            if name.startswith("qcow2_fsck_last_success_timestamp_seconds{")
+        ]
+        self.assertEqual(len(successes), summary["images"]["found"])
+        self.assertEqual(
+            successes.count(0),
+            summary["by_status"]["error"] + summary["by_status"]["inconclusive"],
+        )
+
     def test_the_state_is_private_and_judged(self):
         self.run_ndjson(f"--state={self.state}", "--time-budget=0")
         mode = stat.S_IMODE(os.stat(self.state).st_mode)
