@@ -2,6 +2,7 @@
 images with 512-byte clusters for the check. Where a target takes its first
 byte as a choice (cluster size, width, ...) the seed begins with that byte."""
 
+import random
 import struct
 
 import other_cases
@@ -111,6 +112,38 @@ def _compressed_clusters(shop):
                      bytes(image.data[offset:offset + length]))
 
 
+def _engine_scripts(_):
+    # The first byte: the kind of image; then three bytes a request.
+    dice = random.Random(5)
+    for name, kind in (('small-clusters', 0), ('narrow', 2), ('lazy', 11),
+                       ('extended', 13), ('aes', 15)):
+        yield name, bytes([kind]) + dice.randbytes(3 * 60)
+    yield 'snapshots', bytes([0] + [6, 0, 1, 0, 0, 1, 7, 0, 2, 0, 0, 2, 1, 0, 0,
+                                    5, 0, 0, 3, 0, 9, 2, 0, 0, 5, 0, 1])
+    yield 'bitmaps', bytes([4] + [4, 0, 0, 6, 0, 1, 4, 0, 1, 3, 0, 90, 6, 0, 5,
+                                  5, 0, 0, 4, 0, 8, 5, 0, 0])
+
+
+def _luks_changes(_):
+    # What is changed, bit by bit, in the header of a sound area.
+    yield 'sound', bytes(592)
+    yield 'iterations', bytes(108 + 104) + bytes([0xff, 0xff, 0xff, 0xff])
+    yield 'stripes', bytes(208 + 44) + bytes([0xff, 0xff, 0xff, 0xff])
+    yield 'second-slot', bytes(256) + struct.pack('>I', 0xdead ^ 0xac71f3)
+
+
+def _journals(_):
+    # Two bytes: how things stand, and what the journal says of itself; then
+    # six bytes an entry.
+    entries = bytes([2, 0, 0, 1, 1, 0x11, 2, 4, 0, 2, 2, 0x22,
+                     1, 8, 0, 100, 0, 0])
+    for name, stands, says in (('committed', 0, 0x11), ('applied', 4, 0x13),
+                               ('undo', 2 | 4 | 16, 0x13),
+                               ('between', 8, 0x01), ('undoing', 8, 0x17),
+                               ('grown', 0, 0x31), ('shrunk', 0, 0x51)):
+        yield name, bytes([stands, says]) + entries
+
+
 GROUPS = {
     'decode_header': _headers,
     'decode_extensions': _extensions,
@@ -121,6 +154,9 @@ GROUPS = {
     'decode_refcount_block': _refcount_blocks,
     'inflate_cluster': _compressed_clusters,
     'check_image': _images,
+    'drive_engine': _engine_scripts,
+    'open_luks': _luks_changes,
+    'recover_journal': _journals,
 }
 
 

@@ -161,6 +161,8 @@ void Refcounts::NoteAllocated(ClusterRun run) {
 }
 
 absl::StatusOr<HostCluster> Refcounts::FindRoom(uint64_t clusters) {
+  // The header's cluster is never free, whatever a damaged image counts.
+  free_hint_ = std::max(free_hint_, HostCluster(1));
   ASSIGN_OR_RETURN(free_hint_, FindFree(free_hint_, 1));
   HostCluster at = free_hint_;
   while (true) {
@@ -189,7 +191,7 @@ absl::StatusOr<ClusterRun> Refcounts::AllocateUpTo(uint64_t most,
                                                    HostCluster wish) {
   HostCluster at = wish;
   uint64_t free = 0;
-  if (HasBlock(RegionOf(wish))) {
+  if (wish.value() != 0 && HasBlock(RegionOf(wish))) {
     ASSIGN_OR_RETURN(free, FreeFrom(wish, most));
   }
   if (free == 0) {
