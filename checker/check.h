@@ -34,7 +34,8 @@ struct Progress {
 };
 
 // Opens a file the image names (backing or data file) for reading. `name` is
-// as stored in the image, `base` the path of the image that names it.
+// as stored in the image, `base` the path of the image that names it. An error
+// for which IsPolicyRefusal (named_file.h) leaves the file out of the check.
 using OpenOtherFile = std::function<absl::StatusOr<std::unique_ptr<File>>(
     const std::string& name, const std::string& base)>;
 

@@ -17,6 +17,7 @@
 #include "checker/pass_findings.h"
 #include "checker/passes.h"
 #include "engine/format/byte_order.h"
+#include "engine/storage/named_file.h"
 
 namespace qcow2::checker {
 namespace {
@@ -58,6 +59,17 @@ Finding FileFinding(Problem problem, Structure structure, std::string detail) {
   return finding;
 }
 
+// A file the image names that was not opened. `missing` is what that is if it
+// cannot be.
+Finding NotOpened(Problem missing, Structure structure, std::string detail,
+                  const absl::Status& status) {
+  if (!IsPolicyRefusal(status)) {
+    return FileFinding(missing, structure, std::move(detail));
+  }
+  return FileFinding(Problem::kOtherFileNotOpened, structure,
+                     std::string(status.message()));
+}
+
 void JudgeDataFileSize(CheckState& state, const File& file,
                        const std::string& name) {
   ImageModel& model = state.model;
@@ -87,8 +99,9 @@ void OpenDataFile(CheckState& state, const std::string& stored_name) {
   const absl::StatusOr<std::unique_ptr<File>> file =
       state.options.open_other_file(name, state.model.path);
   if (!file.ok()) {
-    state.sink.Add(FileFinding(Problem::kDataFileMissing, Structure::kDataFile,
-                               WithReason(stored_name, file.status())));
+    state.sink.Add(NotOpened(Problem::kDataFileMissing, Structure::kDataFile,
+                             WithReason(stored_name, file.status()),
+                             file.status()));
     return;
   }
   JudgeDataFileSize(state, **file, stored_name);
@@ -200,8 +213,10 @@ class BackingChain {
     absl::StatusOr<std::unique_ptr<File>> file =
         state_.options.open_other_file(name, link.path);
     if (!file.ok()) {
-      Report(Problem::kBackingMissing,
-             WithReason(link.name, file.status()) + " of " + Quoted(link.path));
+      state_.sink.Add(NotOpened(
+          Problem::kBackingMissing, Structure::kBackingFile,
+          WithReason(link.name, file.status()) + " of " + Quoted(link.path),
+          file.status()));
       return false;
     }
     const std::string path = (*file)->name();

@@ -7,6 +7,7 @@
 #include "checker/passes.h"
 #include "checker/test_image.h"
 #include "engine/format/header_extension.h"
+#include "engine/storage/named_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -66,6 +67,30 @@ TestImage DataFileImage(uint64_t autoclear) {
   image.header.incompatible_features = kIncompatibleDataFile;
   image.header.autoclear_features = autoclear;
   return image;
+}
+
+// A file that is there, but that the policy leaves alone, is no problem.
+TEST(OtherFilesTest, LeftAloneByPolicy) {
+  TestImage with_data = DataFileImage(0);
+  with_data.AddExtension(kExtensionDataFile, BytesOf("data"));
+  for (TestImage& image : std::vector<TestImage>{ImageOn("base"), with_data}) {
+    CheckOptions options;
+    options.deep = true;
+    options.open_other_file =
+        [](const std::string& name,
+           const std::string& base) -> absl::StatusOr<std::unique_ptr<File>> {
+      return OpenNamedFile(base, name, NamedFilePolicy::kNone).status();
+    };
+    const PassRun run(
+        image.file(),
+        [](CheckState& state) {
+          if (RunHeaderPass(state)) RunOtherFilesPass(state);
+        },
+        options);
+    const auto finding = run.Only(Problem::kOtherFileNotOpened);
+    EXPECT_THAT(DescribeFinding(*finding), HasSubstr("is not opened"));
+    EXPECT_FALSE(run.state().sink.qemu().refused);
+  }
 }
 
 TEST(DataFileTest, FittingFile) {

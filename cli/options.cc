@@ -144,6 +144,15 @@ void AddReportOptions(CLI::App& app, Options& options) {
            });
 }
 
+std::string TakeBacking(const std::string& value, Options& options) {
+  const std::optional<NamedFilePolicy> policy = PolicyFromName(value);
+  if (!policy) {
+    return "'" + value + "' is none of follow, any, same-dir and none";
+  }
+  options.named_files = *policy;
+  return {};
+}
+
 void AddCheckOptions(CLI::App& app, Options& options) {
   AddValue(
       app, "--overlap-check", "CLASSES",
@@ -153,6 +162,12 @@ void AddCheckOptions(CLI::App& app, Options& options) {
   app.add_flag("--deep", options.deep,
                "Also decode every compressed cluster, verify LUKS header "
                "digests and follow the whole backing chain");
+  AddValue(
+      app, "--backing", "POLICY",
+      "Which files that an image names, backing and data files, are "
+      "looked at: follow (default), regular files; any, block devices as "
+      "well; same-dir, only those in the image's own folder; none",
+      [&](const std::string& value) { return TakeBacking(value, options); });
   AddValue(app, "--jobs", "N",
            "Use N threads, for as many images side by side (default: one a "
            "processor, at most 8)",

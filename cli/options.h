@@ -14,6 +14,7 @@
 #include "checker/check.h"
 #include "checker/overlap_classes.h"
 #include "cli/fleet/fleet_options.h"
+#include "engine/storage/named_file.h"
 #include "repair/plan.h"
 
 namespace qcow2::cli {
@@ -35,6 +36,8 @@ struct Options {
   std::vector<std::string> images;
   checker::OverlapClasses overlap = checker::OverlapClasses::All();
   bool deep = false;
+  // Which backing and data files are looked at.
+  NamedFilePolicy named_files = NamedFilePolicy::kFollow;
   OutputFormat output = OutputFormat::kHuman;
   std::string report_file;   // empty: none
   std::string metrics_file;  // empty: none

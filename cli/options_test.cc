@@ -19,6 +19,7 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(options.images, Arguments({"a.qcow2"}));
   EXPECT_EQ(options.overlap.bits(), checker::OverlapClasses::All().bits());
   EXPECT_FALSE(options.deep);
+  EXPECT_EQ(options.named_files, NamedFilePolicy::kFollow);
   EXPECT_EQ(options.output, OutputFormat::kHuman);
   EXPECT_EQ(options.max_problems, 1000u);
   EXPECT_EQ(options.progress, ProgressMode::kAuto);
@@ -31,11 +32,13 @@ TEST(OptionsTest, Defaults) {
 TEST(OptionsTest, EveryOption) {
   const Options options =
       Parsed({"--overlap-check=none,+active-l2", "--deep", "--output", "ndjson",
-              "--report=r.json", "--metrics=m.prom", "--max-problems=0",
-              "--progress", "--jobs=3", "--memory-limit=3M", "-U", "a", "b"});
+              "--backing=same-dir", "--report=r.json", "--metrics=m.prom",
+              "--max-problems=0", "--progress", "--jobs=3", "--memory-limit=3M",
+              "-U", "a", "b"});
   EXPECT_EQ(options.images, Arguments({"a", "b"}));
   EXPECT_EQ(options.overlap.bits(), checker::kOwnerActiveL2);
   EXPECT_TRUE(options.deep);
+  EXPECT_EQ(options.named_files, NamedFilePolicy::kSameDirectory);
   EXPECT_EQ(options.output, OutputFormat::kNdjson);
   EXPECT_EQ(options.report_file, "r.json");
   EXPECT_EQ(options.metrics_file, "m.prom");
@@ -128,6 +131,8 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--deep"},
       {"--nonsense", "a"},
       {"--deep=maybe", "a"},
+      {"--backing=everything", "a"},
+      {"--backing", "a"},
       {"--output=xml", "a"},
       {"--output", "a"},
       {"--max-problems=-1", "a"},

@@ -3,7 +3,6 @@
 #include <string_view>
 
 #include "engine/status_macros.h"
-#include "engine/storage/posix_file.h"
 
 namespace qcow2::cli {
 namespace {
@@ -34,9 +33,11 @@ absl::StatusOr<std::string> ResolveOtherFile(const std::string& name,
 }
 
 absl::StatusOr<std::unique_ptr<File>> OpenOtherFile(const std::string& name,
-                                                    const std::string& base) {
+                                                    const std::string& base,
+                                                    NamedFilePolicy policy) {
   ASSIGN_OR_RETURN(const std::string path, ResolveOtherFile(name, base));
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file, PosixFile::Open(path));
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                   OpenNamedFile(base, path, policy));
   return file;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/storage/file.h"
+#include "engine/storage/named_file.h"
 
 namespace qcow2::cli {
 
@@ -17,9 +18,11 @@ namespace qcow2::cli {
 absl::StatusOr<std::string> ResolveOtherFile(const std::string& name,
                                              const std::string& base);
 
-// Opens that file, for reading only and without locks.
+// Opens that file as the policy allows (see named_file.h), for reading only and
+// without locks.
 absl::StatusOr<std::unique_ptr<File>> OpenOtherFile(const std::string& name,
-                                                    const std::string& base);
+                                                    const std::string& base,
+                                                    NamedFilePolicy policy);
 
 }  // namespace qcow2::cli
 

@@ -41,10 +41,14 @@ TEST(OtherFilesTest, ProtocolsAreNotLocal) {
 }
 
 TEST(OtherFilesTest, OpeningSaysWhatIsWrong) {
-  EXPECT_EQ(OpenOtherFile("missing", "/nowhere/disk").status().code(),
+  constexpr NamedFilePolicy kFollow = NamedFilePolicy::kFollow;
+  EXPECT_EQ(OpenOtherFile("missing", "/nowhere/disk", kFollow).status().code(),
             absl::StatusCode::kNotFound);
-  EXPECT_EQ(OpenOtherFile("/dev/null", "").status().code(),
+  EXPECT_EQ(OpenOtherFile("/dev/null", "", kFollow).status().code(),
             absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(IsPolicyRefusal(
+      OpenOtherFile("/dev/null", "/tmp", NamedFilePolicy::kSameDirectory)
+          .status()));
 }
 
 }  // namespace

@@ -108,7 +108,13 @@ checker::CheckOptions CheckOptionsFrom(const Options& options) {
   check.max_problems = options.max_problems;
   check.jobs = options.jobs;
   check.memory_limit_bytes = options.memory_limit_bytes;
-  check.open_other_file = OpenOtherFile;
+  if (options.named_files != NamedFilePolicy::kNone) {
+    check.open_other_file = [policy = options.named_files](
+                                const std::string& name,
+                                const std::string& base) {
+      return OpenOtherFile(name, base, policy);
+    };
+  }
   return check;
 }
 

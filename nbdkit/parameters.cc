@@ -33,11 +33,11 @@ absl::Status TakeSnapshot(std::string_view value, Parameters& parameters) {
 }
 
 absl::Status TakeBacking(std::string_view value, Parameters& parameters) {
-  if (value != "follow" && value != "none") {
-    return Wrong("backing", "the value is 'follow' or 'none'");
+  const std::optional<NamedFilePolicy> policy = PolicyFromName(value);
+  if (!policy.has_value()) {
+    return Wrong("backing", "the value is follow, any, same-dir or none");
   }
-  parameters.backing =
-      value == "none" ? BackingPolicy::kNone : BackingPolicy::kFollow;
+  parameters.backing = *policy;
   return absl::OkStatus();
 }
 

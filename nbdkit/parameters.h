@@ -17,14 +17,15 @@ namespace qcow2::nbdkit {
 struct Parameters {
   std::string file;      // absolute: nbdkit leaves its folder later
   std::string snapshot;  // id or name; empty: the disk as it is
-  BackingPolicy backing = BackingPolicy::kFollow;
+  // Of backing and data files.
+  NamedFilePolicy backing = NamedFilePolicy::kFollow;
   bool damaged = false;
   std::optional<Secret> passphrase;
 
   // Whether the image may be opened for writing at all. Without its backing
   // file it is not what its guest sees, and a damaged one only gets worse.
   bool may_write() const {
-    return !damaged && snapshot.empty() && backing == BackingPolicy::kFollow;
+    return !damaged && snapshot.empty() && backing != NamedFilePolicy::kNone;
   }
 };
 

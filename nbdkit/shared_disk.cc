@@ -10,6 +10,7 @@ absl::StatusOr<SharedDisk::Opened> SharedDisk::Open(bool for_writing) const {
   ChainOptions options;
   options.writable = for_writing && parameters_.may_write();
   options.backing = parameters_.backing;
+  options.data_file = parameters_.backing;
   options.tuning.salvage = parameters_.damaged;
   if (parameters_.passphrase.has_value()) {
     options.passphrase = [this](const std::string&) -> absl::StatusOr<Secret> {

@@ -78,6 +78,7 @@ void AddAmendCommand(CLI::App& app, Action& chosen) {
   add("-b,--backing-file", "FILE", "The backing file's name", "backing_file");
   add("-F,--backing-format", "FORMAT", "Its format", "backing_fmt");
   AddSecretOptions(*command, options->disk.secret);
+  AddBackingOption(*command, options->disk.named_files);
 }
 
 }  // namespace qcow2::tool

@@ -31,7 +31,7 @@ struct BitmapOptions {
 // What lies below an image has no part in its bitmaps.
 ChainOptions ChainFor(const BitmapOptions& options, bool writable) {
   ChainOptions chain = ChainOptionsFrom(options.disk, writable);
-  chain.backing = BackingPolicy::kNone;
+  chain.backing = NamedFilePolicy::kNone;
   return chain;
 }
 

@@ -50,6 +50,7 @@ void AddChainCommands(CLI::App& app, Action& chosen) {
   AddArgument(*commit_command, "IMAGE", commit->image);
   AddFlag(*commit_command, "-d,--keep", "Do not empty the image", commit->keep);
   AddSecretOptions(*commit_command, commit->disk.secret);
+  AddBackingOption(*commit_command, commit->disk.named_files);
 
   auto rebase = std::make_shared<ChainCommandOptions>();
   CLI::App* const rebase_command = AddCommand(
@@ -70,6 +71,7 @@ void AddChainCommands(CLI::App& app, Action& chosen) {
           "Change the name only; no backing file is opened",
           rebase->rebase.unsafe);
   AddSecretOptions(*rebase_command, rebase->disk.secret);
+  AddBackingOption(*rebase_command, rebase->disk.named_files);
 }
 
 }  // namespace qcow2::tool

@@ -65,6 +65,10 @@ absl::StatusOr<int> RunConvert(ConvertCommandOptions options,
       std::min<uint64_t>(options.threads.value_or(0), 256));
   convert.sparse_block_bytes = options.sparse.value_or(4096);
   convert.passphrase = PassphraseFrom(options.arguments.secret);
+  // A new image is never without its own.
+  if (options.disk.named_files != NamedFilePolicy::kNone) {
+    convert.backing = options.disk.named_files;
+  }
   convert.control = ControlFor(console, options.progress);
   RETURN_IF_ERROR(ConvertDisk(*source, options.target, convert));
   return kExitDone;
@@ -115,6 +119,7 @@ void AddConvert(CLI::App& app, Action& chosen) {
   AddFlag(*command, "-U,--force-share",
           "Read an image that another program writes",
           options->disk.force_share);
+  AddBackingOption(*command, options->disk.named_files);
   AddSecretOptions(*command, "--source-secret", "The passphrase of SOURCE",
                    options->disk.secret);
   AddCreateOptions(*command, true, options->arguments);

@@ -116,6 +116,17 @@ std::string TakePair(const std::string& key, const std::string& value,
   return TakeOverlapClass(key, value, tuning);
 }
 
+absl::Status CheckComplete(const Image& image, const DiskOptions& options) {
+  if (options.named_files != NamedFilePolicy::kNone ||
+      image.header_area().backing_name.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "'", image.name(),
+      "' has a backing file, and cannot be written without it "
+      "(--backing=none): bytes that only the backing file has would be lost"));
+}
+
 }  // namespace
 
 absl::StatusOr<Secret> SecretSource::Load() const {
@@ -159,6 +170,23 @@ void AddWriteDiskOptions(CLI::App& command, DiskOptions& options) {
             [&options](const std::string& value) {
               return TakeTuning(value, options.tuning);
             });
+  AddBackingOption(command, options.named_files);
+}
+
+void AddBackingOption(CLI::App& command, NamedFilePolicy& policy) {
+  AddOption(
+      command, "--backing", "POLICY",
+      "Which files that an image names, backing and data files, are "
+      "opened: follow (default), regular files; any, block devices as "
+      "well; same-dir, only those in the image's own folder; none",
+      [&policy](const std::string& value) -> std::string {
+        const std::optional<NamedFilePolicy> taken = PolicyFromName(value);
+        if (!taken) {
+          return "'" + value + "' is none of follow, any, same-dir and none";
+        }
+        policy = *taken;
+        return {};
+      });
 }
 
 void AddReadDiskOptions(CLI::App& command, DiskOptions& options) {
@@ -204,7 +232,8 @@ ChainOptions ChainOptionsFrom(const DiskOptions& options, bool writable) {
   ChainOptions chain;
   chain.writable = writable;
   chain.force_share = options.force_share;
-  if (options.no_backing) chain.backing = BackingPolicy::kNone;
+  chain.backing = options.named_files;
+  chain.data_file = options.named_files;
   chain.passphrase = PassphraseFrom(options.secret);
   chain.tuning = options.tuning;
   return chain;
@@ -224,12 +253,22 @@ absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForReading(
 
 absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForWriting(
     const std::string& path, const DiskOptions& options) {
-  return OpenDisk(path, options.format, ChainOptionsFrom(options, true));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<GuestDisk> disk,
+      OpenDisk(path, options.format, ChainOptionsFrom(options, true)));
+  if (const auto* const image = dynamic_cast<Image*>(disk.get());
+      image != nullptr) {
+    RETURN_IF_ERROR(CheckComplete(*image, options));
+  }
+  return disk;
 }
 
 absl::StatusOr<std::unique_ptr<Image>> OpenImageForWriting(
     const std::string& path, const DiskOptions& options) {
-  return OpenImage(path, ChainOptionsFrom(options, true));
+  ASSIGN_OR_RETURN(std::unique_ptr<Image> image,
+                   OpenImage(path, ChainOptionsFrom(options, true)));
+  RETURN_IF_ERROR(CheckComplete(*image, options));
+  return image;
 }
 
 absl::Status CloseDisk(GuestDisk& disk) {

@@ -37,14 +37,17 @@ struct DiskOptions {
   // The id or name of the snapshot to read; empty: the disk as it is.
   std::string snapshot;
   bool force_share = false;
-  bool no_backing = false;
+  // Which backing and data files are opened.
+  NamedFilePolicy named_files = NamedFilePolicy::kFollow;
   SecretSource secret;
   ImageTuning tuning;
 };
 
 // Options of a disk that is read: --format, --secret-file, --secret-env,
-// --tune, --force-share.
+// --tune, --backing, --force-share.
 void AddReadDiskOptions(CLI::App& command, DiskOptions& options);
+// --backing.
+void AddBackingOption(CLI::App& command, NamedFilePolicy& policy);
 // -l and --snapshot, or as `name` says, of a disk that is read.
 void AddSnapshotOption(CLI::App& command, const std::string& name,
                        std::string& snapshot);
@@ -63,6 +66,8 @@ ChainOptions ChainOptionsFrom(const DiskOptions& options, bool writable);
 
 absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForReading(
     const std::string& path, const DiskOptions& options);
+// FailedPrecondition for an image whose backing file is not to be opened: what
+// is written next to bytes that only that has would hide them.
 absl::StatusOr<std::unique_ptr<GuestDisk>> OpenForWriting(
     const std::string& path, const DiskOptions& options);
 absl::StatusOr<std::unique_ptr<Image>> OpenImageForWriting(

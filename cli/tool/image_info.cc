@@ -243,11 +243,15 @@ Json KeySlotsJson(const LuksHeader& header) {
 absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format) {
   ASSIGN_OR_RETURN(const std::unique_ptr<PosixFile> file,
                    PosixFile::Open(path));
+  return ImageInfo(*file, format);
+}
+
+absl::StatusOr<Json> ImageInfo(const PosixFile& file, DiskFormat format) {
   if (format == DiskFormat::kAuto) {
-    ASSIGN_OR_RETURN(format, ProbeFormat(*file));
+    ASSIGN_OR_RETURN(format, ProbeFormat(file));
   }
-  return format == DiskFormat::kQcow2 ? Qcow2Info(path, *file)
-                                      : RawInfo(path, *file);
+  return format == DiskFormat::kQcow2 ? Qcow2Info(file.name(), file)
+                                      : RawInfo(file.name(), file);
 }
 
 std::string SnapshotsText(const Json& snapshots) {

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "engine/format/luks_header.h"
 #include "engine/image/image_chain_names.h"
+#include "engine/storage/posix_file.h"
 
 namespace qcow2::tool {
 
@@ -17,6 +18,8 @@ using Json = nlohmann::ordered_json;
 // image at `path`, or of a raw disk its length. Errors are those of opening and
 // of a header that cannot be used.
 absl::StatusOr<Json> ImageInfo(const std::string& path, DiskFormat format);
+// The same of a file that is open.
+absl::StatusOr<Json> ImageInfo(const PosixFile& file, DiskFormat format);
 
 // The key slots of a LUKS header, as ImageInfo has them.
 Json KeySlotsJson(const LuksHeader& header);

@@ -1,6 +1,7 @@
 // qcow2-tool info: what an image is.
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cli/tool/commands.h"
@@ -17,6 +18,7 @@ struct InfoOptions {
   DiskFormat format = DiskFormat::kAuto;
   bool json = false;
   bool chain = false;
+  NamedFilePolicy named_files = NamedFilePolicy::kFollow;
 };
 
 // The image and, with --backing-chain, all below it.
@@ -24,6 +26,7 @@ absl::StatusOr<Json> Collect(const InfoOptions& options) {
   Json all = Json::array();
   std::set<std::string> seen;
   std::string path = options.image;
+  ASSIGN_OR_RETURN(std::unique_ptr<PosixFile> file, PosixFile::Open(path));
   DiskFormat format = options.format;
   while (all.size() < kMaxChainImages) {
     if (!seen.insert(path).second) {
@@ -32,10 +35,14 @@ absl::StatusOr<Json> Collect(const InfoOptions& options) {
           "to '" +
           path + "'");
     }
-    ASSIGN_OR_RETURN(Json info, ImageInfo(path, format));
-    const bool below = options.chain && info.contains("full-backing-filename");
+    ASSIGN_OR_RETURN(Json info, ImageInfo(*file, format));
+    const bool below = options.chain &&
+                       options.named_files != NamedFilePolicy::kNone &&
+                       info.contains("full-backing-filename");
     if (below) {
-      path = info.at("full-backing-filename").get<std::string>();
+      const std::string image = std::exchange(
+          path, info.at("full-backing-filename").get<std::string>());
+      ASSIGN_OR_RETURN(file, OpenNamedFile(image, path, options.named_files));
       format = DiskFormat::kAuto;
       if (info.contains("backing-filename-format")) {
         // Other formats end the walk with an error of their own.
@@ -92,6 +99,7 @@ void AddInfoCommand(CLI::App& app, Action& chosen) {
             });
   AddFlag(*command, "--backing-chain", "All images of the chain",
           options->chain);
+  AddBackingOption(*command, options->named_files);
 }
 
 }  // namespace qcow2::tool

@@ -11,6 +11,7 @@
 #include "engine/image/image_chain_cipher.h"
 #include "engine/image/raw_disk.h"
 #include "engine/status_macros.h"
+#include "engine/storage/named_file.h"
 #include "engine/storage/posix_file.h"
 
 namespace qcow2 {
@@ -48,9 +49,16 @@ class ChainOpener {
   absl::StatusOr<std::unique_ptr<GuestDisk>> MakeDisk();
 
  private:
-  absl::StatusOr<std::unique_ptr<PosixFile>> OpenFile(const std::string& path,
-                                                      bool writable);
-  absl::Status AddLayer(const std::string& path, DiskFormat format);
+  // Sees to it that the chain has the file once, and locks it.
+  absl::Status Take(PosixFile& file);
+  // Adds the disk in `file`, which has just been opened.
+  absl::Status AddLayer(std::unique_ptr<PosixFile> file, DiskFormat format);
+  // Adds the one that the last layer names.
+  absl::Status AddBacking();
+  bool NextIsWritable() const {
+    return layers_.empty() ? options_.writable
+                           : layers_.size() == 1 && options_.writable_backing;
+  }
   absl::StatusOr<DiskFormat> Probe(const PosixFile& file, bool writable) const;
   absl::Status OpenDataFile(Layer& layer);
   absl::StatusOr<std::unique_ptr<Image>> ImageOf(
@@ -63,21 +71,17 @@ class ChainOpener {
   std::vector<FileIdentity> opened_;
 };
 
-absl::StatusOr<std::unique_ptr<PosixFile>> ChainOpener::OpenFile(
-    const std::string& path, bool writable) {
-  ASSIGN_OR_RETURN(std::unique_ptr<PosixFile> file,
-                   PosixFile::Open(path, {.writable = writable}));
-  if (std::find(opened_.begin(), opened_.end(), file->identity()) !=
+absl::Status ChainOpener::Take(PosixFile& file) {
+  if (std::find(opened_.begin(), opened_.end(), file.identity()) !=
       opened_.end()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "'", path,
+        "'", file.name(),
         "' is in the chain of files already: a cycle, which has no end"));
   }
-  opened_.push_back(file->identity());
-  RETURN_IF_ERROR(file->Lock(writable               ? kWriterLocks
-                             : options_.force_share ? kUnconcernedLocks
-                                                    : kReaderLocks));
-  return file;
+  opened_.push_back(file.identity());
+  return file.Lock(file.writable()        ? kWriterLocks
+                   : options_.force_share ? kUnconcernedLocks
+                                          : kReaderLocks);
 }
 
 absl::StatusOr<DiskFormat> ChainOpener::Probe(const PosixFile& file,
@@ -102,19 +106,22 @@ absl::Status ChainOpener::OpenDataFile(Layer& layer) {
   }
   absl::StatusOr<std::string> path = PathOfNamedFile(image, *name);
   if (!path.ok()) return NamedBy(image, path.status());
-  absl::StatusOr<std::unique_ptr<PosixFile>> file =
-      OpenFile(*path, layer.writable);
+  absl::StatusOr<std::unique_ptr<PosixFile>> file = OpenNamedFile(
+      image, *path, options_.data_file, {.writable = layer.writable});
   if (!file.ok()) return NamedBy(image, file.status());
+  if (const absl::Status taken = Take(**file); !taken.ok()) {
+    return NamedBy(image, taken);
+  }
   layer.data_file = *std::move(file);
   return absl::OkStatus();
 }
 
-absl::Status ChainOpener::AddLayer(const std::string& path, DiskFormat format) {
+absl::Status ChainOpener::AddLayer(std::unique_ptr<PosixFile> file,
+                                   DiskFormat format) {
+  RETURN_IF_ERROR(Take(*file));
   Layer layer;
-  layer.writable = layers_.empty()
-                       ? options_.writable
-                       : layers_.size() == 1 && options_.writable_backing;
-  ASSIGN_OR_RETURN(layer.file, OpenFile(path, layer.writable));
+  layer.writable = file->writable();
+  layer.file = std::move(file);
   if (format == DiskFormat::kAuto) {
     ASSIGN_OR_RETURN(format, Probe(*layer.file, layer.writable));
   }
@@ -128,6 +135,18 @@ absl::Status ChainOpener::AddLayer(const std::string& path, DiskFormat format) {
   return absl::OkStatus();
 }
 
+absl::Status ChainOpener::AddBacking() {
+  const std::string image = layers_.back().file->name();
+  const HeaderArea& area = *layers_.back().area;
+  ASSIGN_OR_RETURN(const std::string path,
+                   PathOfNamedFile(image, area.backing_name));
+  ASSIGN_OR_RETURN(const DiskFormat format, BackingFormatOf(area));
+  ASSIGN_OR_RETURN(std::unique_ptr<PosixFile> file,
+                   OpenNamedFile(image, path, options_.backing,
+                                 {.writable = NextIsWritable()}));
+  return AddLayer(std::move(file), format);
+}
+
 absl::Status ChainOpener::OpenFiles(const std::string& path,
                                     DiskFormat format) {
   if (options_.force_share &&
@@ -135,23 +154,19 @@ absl::Status ChainOpener::OpenFiles(const std::string& path,
     return absl::InvalidArgumentError(
         "an image can be opened for writing, or shared by force, not both");
   }
-  RETURN_IF_ERROR(AddLayer(path, format));
-  if (options_.backing == BackingPolicy::kNone) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::unique_ptr<PosixFile> top,
+                   PosixFile::Open(path, {.writable = NextIsWritable()}));
+  RETURN_IF_ERROR(AddLayer(std::move(top), format));
+  if (options_.backing == NamedFilePolicy::kNone) return absl::OkStatus();
   while (layers_.back().area.has_value() &&
          !layers_.back().area->backing_name.empty()) {
-    const std::string image = layers_.back().file->name();
-    const HeaderArea& area = *layers_.back().area;
     if (layers_.size() == kMaxChainImages) {
       return absl::InvalidArgumentError(
           absl::StrCat("'", path, "' has more than ", kMaxChainImages - 1,
                        " images below it"));
     }
-    const absl::StatusOr<std::string> below =
-        PathOfNamedFile(image, area.backing_name);
-    if (!below.ok()) return NamedBy(image, below.status());
-    const absl::StatusOr<DiskFormat> below_format = BackingFormatOf(area);
-    if (!below_format.ok()) return NamedBy(image, below_format.status());
-    const absl::Status added = AddLayer(*below, *below_format);
+    const std::string image = layers_.back().file->name();
+    const absl::Status added = AddBacking();
     if (!added.ok()) return NamedBy(image, added);
   }
   return absl::OkStatus();

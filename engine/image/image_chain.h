@@ -20,15 +20,10 @@
 #include "engine/image/guest_disk.h"
 #include "engine/image/image.h"
 #include "engine/image/image_chain_names.h"
+#include "engine/storage/named_file.h"
 #include "engine/storage/posix_file.h"
 
 namespace qcow2 {
-
-// What becomes of the backing file an image names.
-enum class BackingPolicy {
-  kFollow,  // opened, with all those below it
-  kNone,    // not looked at: what only it has reads as zeros
-};
 
 struct ChainOptions {
   bool writable = false;
@@ -37,7 +32,12 @@ struct ChainOptions {
   // Read an image that another process writes: no claims are made that would
   // keep others away. Not together with writing.
   bool force_share = false;
-  BackingPolicy backing = BackingPolicy::kFollow;
+  // Which backing files are opened. With kNone they are not looked at, and what
+  // only they have reads as zeros; otherwise one that is not to be opened is an
+  // error.
+  NamedFilePolicy backing = NamedFilePolicy::kFollow;
+  // Which external data files; an image that has one cannot do without.
+  NamedFilePolicy data_file = NamedFilePolicy::kFollow;
   // Files that the chain must not come to, because it is to hang below them.
   std::vector<FileIdentity> above;
   // Asked for the passphrase of each encrypted image, by the path of its file.
@@ -55,7 +55,8 @@ inline constexpr size_t kMaxChainImages = 1000;
 // Unavailable if another process's claims forbid it. FailedPrecondition for an
 // image that is encrypted without a passphrase at hand, or that names no data
 // file though it needs one. PermissionDenied for a wrong passphrase, as far as
-// the image can tell (with the old AES encryption it cannot).
+// the image can tell (with the old AES encryption it cannot), and for a file
+// that the policies have not opened.
 // InvalidArgument for a chain that comes back to itself, naming the file, or is
 // too long; Unimplemented for names that are no paths and for other formats;
 // what the files and Image::Open say besides. Errors of files further down say

@@ -122,7 +122,7 @@ TEST_F(ImageChainTest, WithoutItsBackingFileAnImageShowsItsOwnBytesOnly) {
   EXPECT_TRUE(absl::IsNotFound(OpenError("top")));
   EXPECT_THAT(std::string(OpenError("top").message()), HasSubstr("/top'"));
   ChainOptions options;
-  options.backing = BackingPolicy::kNone;
+  options.backing = NamedFilePolicy::kNone;
   const auto top = OpenImage(Path("top"), options);
   ASSERT_TRUE(top.ok()) << top.status();
   EXPECT_EQ(ByteAt(**top, 0), '\0');

@@ -51,7 +51,7 @@ absl::Status AmendImage(const std::string& path, ChainOptions chain,
   chain.writable = true;
   chain.writable_backing = false;
   chain.force_share = false;
-  chain.backing = BackingPolicy::kNone;
+  chain.backing = NamedFilePolicy::kNone;
   chain.tuning.lazy_refcounts = false;
   chain.tuning.overlap_check &= ~static_cast<uint32_t>(kOverlapInactiveL2);
   ASSIGN_OR_RETURN(std::unique_ptr<Image> image, OpenImage(path, chain));

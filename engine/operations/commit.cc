@@ -55,6 +55,10 @@ absl::Status CommitImage(Image& image, const CommitOptions& options) {
 
 absl::Status CommitImageAt(const std::string& path, ChainOptions chain,
                            const CommitOptions& options) {
+  if (chain.backing == NamedFilePolicy::kNone) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", path, "': its backing file must be opened to commit to it"));
+  }
   chain.writable = true;
   chain.writable_backing = true;
   ASSIGN_OR_RETURN(const std::unique_ptr<Image> image, OpenImage(path, chain));

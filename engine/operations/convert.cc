@@ -56,6 +56,9 @@ ChainOptions OpenOptionsFor(const ConvertOptions& options) {
   ChainOptions chain;
   chain.writable = true;
   chain.passphrase = options.passphrase;
+  chain.backing = options.backing;
+  // It was named along with the new image.
+  chain.data_file = NamedFilePolicy::kAny;
   return chain;
 }
 

@@ -14,6 +14,7 @@
 #include "engine/image/guest_disk.h"
 #include "engine/image/image_chain_names.h"
 #include "engine/operations/operation_control.h"
+#include "engine/storage/named_file.h"
 
 namespace qcow2 {
 
@@ -30,6 +31,8 @@ struct ConvertOptions {
   // As in CopyOptions.
   unsigned threads = 0;
   uint64_t sparse_block_bytes = 4096;
+  // Which backing files of the new image are opened.
+  NamedFilePolicy backing = NamedFilePolicy::kFollow;
   // Asked for the passphrases of the new image, and of its backing files.
   std::function<absl::StatusOr<Secret>(const std::string& path)> passphrase;
   OperationControl control;

@@ -157,10 +157,16 @@ absl::Status RebaseImage(Image& image, GuestDisk* backing,
 
 absl::Status RebaseImageAt(const std::string& path, ChainOptions chain,
                            const RebaseOptions& options) {
+  if (!options.unsafe && chain.backing == NamedFilePolicy::kNone) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", path,
+                     "': a rebase reads the old backing file and the new one, "
+                     "unless it is an unsafe one"));
+  }
   chain.writable = true;
   chain.writable_backing = false;
   chain.force_share = false;
-  if (options.unsafe) chain.backing = BackingPolicy::kNone;
+  if (options.unsafe) chain.backing = NamedFilePolicy::kNone;
   ASSIGN_OR_RETURN(const std::unique_ptr<Image> image, OpenImage(path, chain));
   std::unique_ptr<GuestDisk> backing;
   if (!options.unsafe) {
