@@ -207,7 +207,7 @@ TEST(HumanPrinterTest, CommandsToTypeNameTheJournal) {
 TEST(HumanPrinterTest, APlanOfNothingSaysWhy) {
   ImageReport report = PlannedReport();
   report.transaction->plan = repair::Plan();
-  report.transaction->plan.AddLackOfRoom("no free cluster");
+  report.transaction->plan.AddReasonToStay("no free cluster");
   EXPECT_NE(HumanReport(report).find(
                 "\nplan: no changes (--repair=all)\n  note: no free cluster\n"),
             std::string::npos);

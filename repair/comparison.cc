@@ -113,10 +113,10 @@ std::pair<std::string, std::string> Explain(const Finding& finding,
     case RepairClass::kSafe:
       break;
   }
-  if (plan.lacks_room()) {
+  if (plan.has_reason_to_stay()) {
     return {
-        "there was no room for what would mend it (see the plan's note), or "
-        "nothing certain to mend it with",
+        "for the reason in the plan's note, or there was nothing certain to "
+        "mend it with",
         ""};
   }
   if (options.mode == Mode::kAll) {

@@ -106,14 +106,14 @@ TEST(ComparisonTest, WhatIsLeftHasAReasonAndARemedy) {
             (std::vector<std::string>{"--free-suspects", ""}));
 }
 
-TEST(ComparisonTest, LackOfRoomIsAReason) {
+TEST(ComparisonTest, AReasonToStayIsNamed) {
   const CheckReport after = Report({BadEntry(2, 0x50000, 7)});
   TransactionReport transaction;
-  transaction.plan.AddLackOfRoom("no free cluster");
-  transaction.plan.AddLackOfRoom("no free cluster");
+  transaction.plan.AddReasonToStay("no free cluster");
+  transaction.plan.AddReasonToStay("no free cluster");
   CompareReports(after, after, {}, transaction);
   ASSERT_EQ(transaction.left.size(), 1u);
-  EXPECT_NE(transaction.left[0].why.find("no room"), std::string::npos);
+  EXPECT_NE(transaction.left[0].why.find("the plan's note"), std::string::npos);
   EXPECT_EQ(transaction.left[0].remedy, "");
   EXPECT_EQ(transaction.plan.notes().size(), 1u);
 }

@@ -411,7 +411,7 @@ absl::StatusOr<bool> Separation::Run() {
     ASSIGN_OR_RETURN(room, Allocate());
   }
   if (!room) {
-    context_.plan.AddLackOfRoom(
+    context_.plan.AddReasonToStay(
         std::string(kOverlapsStay).append("there is no room for the copies"));
     return false;
   }

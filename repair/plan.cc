@@ -56,8 +56,8 @@ void Plan::Add(Edit edit) {
   edits_.push_back(std::move(edit));
 }
 
-void Plan::AddLackOfRoom(std::string note) {
-  lacks_room_ = true;
+void Plan::AddReasonToStay(std::string note) {
+  has_reason_to_stay_ = true;
   if (std::find(notes_.begin(), notes_.end(), note) == notes_.end()) {
     AddNote(std::move(note));
   }

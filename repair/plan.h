@@ -81,9 +81,9 @@ class Plan {
   // Something about the plan as a whole: "refcounts are widened to 32 bits".
   void AddNote(std::string note) { notes_.push_back(std::move(note)); }
 
-  // That something stays as it is because there was no room for what would mend
-  // it, with a note that says what and why (the same note only once).
-  void AddLackOfRoom(std::string note);
+  // Why something stays as it is although it could be mended (there is no room
+  // for it, say), as a note. The same note is added once.
+  void AddReasonToStay(std::string note);
 
   const std::vector<Edit>& edits() const { return edits_; }
   uint64_t edits_omitted() const { return edits_omitted_; }
@@ -95,7 +95,7 @@ class Plan {
   }
   const std::vector<ByteRange>& sources() const { return sources_; }
   const std::vector<std::string>& notes() const { return notes_; }
-  bool lacks_room() const { return lacks_room_; }
+  bool has_reason_to_stay() const { return has_reason_to_stay_; }
 
  private:
   std::vector<Edit> edits_;
@@ -104,7 +104,7 @@ class Plan {
   std::vector<GuestChange> guest_changes_;
   std::vector<ByteRange> sources_;
   std::vector<std::string> notes_;
-  bool lacks_room_ = false;
+  bool has_reason_to_stay_ = false;
 };
 
 }  // namespace qcow2::repair

@@ -117,7 +117,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
   absl::StatusOr<bool> changed = step.run(context);
   if (!changed.ok() && free_clusters_.TakeRanOut()) {
     // What there is no room for stays damaged; the rest can still be mended.
-    result_.plan.AddLackOfRoom(std::string(changed.status().message()));
+    result_.plan.AddReasonToStay(std::string(changed.status().message()));
     changed = false;
     *done = true;
   }
@@ -143,13 +143,17 @@ absl::StatusOr<PlannedRepair> Planner::Run() {
   // After a change all steps before it are tried again: an image whose header
   // was mended may show new damage in its tables.
   for (size_t i = 0; i < steps.size() && !survey.report.cancelled;) {
-    if (rounds[i] >= kMaxRoundsOfStep) {
+    if (rounds[i] >= kMaxRoundsOfStep ||
+        steps[i].name == options_.step_left_out) {
       ++i;
       continue;
     }
     bool done = false;
     ASSIGN_OR_RETURN(const bool changed, RunStep(steps[i], survey, &done));
     if (done) rounds[i] = kMaxRoundsOfStep;
+    if (changed && rounds[i] == 0) {
+      result_.steps_taken.push_back(steps[i].name);
+    }
     if (changed && ++rounds[i] >= kMaxRoundsOfStep) {
       result_.stopped = absl::StrCat("the step \"", std::string(steps[i].name),
                                      "\" did not come to an end");

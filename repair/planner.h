@@ -6,6 +6,8 @@
 #define REPAIR_PLANNER_H_
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "checker/graph.h"
@@ -27,6 +29,9 @@ struct PlannedRepair {
   checker::Graph graph_before;
   checker::Graph graph_after;
   Plan plan;
+  // The names of the steps that changed something, in the order of their first
+  // change.
+  std::vector<std::string_view> steps_taken;
   // Why planning ended early, with the rest of the damage left; empty if all
   // steps were tried to the end.
   std::string stopped;

@@ -396,7 +396,7 @@ absl::StatusOr<bool> StructureMender::Run() {
   const absl::Status placed = PlaceAll();
   // Without room the damage stays as it is, and is reported.
   if (absl::IsResourceExhausted(placed)) {
-    context_.plan.AddLackOfRoom(std::string(placed.message()));
+    context_.plan.AddReasonToStay(std::string(placed.message()));
     return false;
   }
   RETURN_IF_ERROR(placed);

@@ -15,7 +15,7 @@
 #include "repair/journal/undo.h"
 #include "repair/not_checked.h"
 #include "repair/planner.h"
-#include "repair/proof.h"
+#include "repair/proven_plan.h"
 #include "repair/witnesses.h"
 
 namespace qcow2::repair {
@@ -55,8 +55,9 @@ class Repair {
  private:
   // Deals with a journal that an earlier run left.
   absl::Status FinishPending();
-  // From a plan in `view` to the end of the transaction.
-  Conclusion Carry(OverlayFile& view);
+  absl::StatusOr<PlanView> MakeView(const File& base) const;
+  // From a plan in `view` and its proof to the end of the transaction.
+  Conclusion Carry(const OverlayFile& view);
   Conclusion CommitPlan(const OverlayFile& view);
   bool Cancelled() const;
   absl::StatusOr<Conclusion> PlanAndCarry();
@@ -116,36 +117,45 @@ Conclusion Repair::CommitPlan(const OverlayFile& view) {
   return Conclusion::kNotCommitted;
 }
 
-Conclusion Repair::Carry(OverlayFile& view) {
+Conclusion Repair::Carry(const OverlayFile& view) {
   if (Cancelled()) return Conclusion::kCancelled;
   if (planned_.before.Found(Problem::kUnknownIncompatibleFeature)) {
+    transaction_.proof.reset();
     transaction_.error = absl::FailedPreconditionError(
         "the image has incompatible features that are not known here; writing "
         "to it could destroy what they stand for");
     return Conclusion::kNotStarted;
   }
-  if (planned_.plan.empty()) return Conclusion::kNothingToDo;
-  transaction_.proof =
-      Prove(target_.image(), view, planned_, {.cancel = options_.check.cancel});
-  if (Cancelled()) return Conclusion::kCancelled;
+  if (!transaction_.proof.has_value()) return Conclusion::kNothingToDo;
   if (!transaction_.proof->ok) return Conclusion::kNotProven;
   return request_.dry_run ? Conclusion::kPlanned : CommitPlan(view);
 }
 
-absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
+absl::StatusOr<PlanView> Repair::MakeView(const File& base) const {
+  PlanView view;
   // Without a scratch file (a folder that cannot be written, for a dry run)
   // the whole plan stays in memory.
-  const absl::StatusOr<std::unique_ptr<File>> scratch =
+  absl::StatusOr<std::unique_ptr<File>> scratch =
       target_.place().directory.CreateScratch();
+  if (!scratch.ok()) {
+    ASSIGN_OR_RETURN(view.overlay, OverlayFile::Create(base));
+    return view;
+  }
+  view.scratch = *std::move(scratch);
+  ASSIGN_OR_RETURN(view.overlay,
+                   OverlayFile::Create(base, {.scratch = *view.scratch,
+                                              .memory_max = kViewMemoryBytes}));
+  return view;
+}
+
+absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
   ASSIGN_OR_RETURN(
-      const std::unique_ptr<OverlayFile> view,
-      scratch.ok() ? OverlayFile::Create(
-                         target_.image(),
-                         {.scratch = **scratch, .memory_max = kViewMemoryBytes})
-                   : OverlayFile::Create(target_.image()));
-  ASSIGN_OR_RETURN(planned_,
-                   PlanRepair(target_.image(), path_, *view, options_));
-  return Carry(*view);
+      ProvenPlan plan,
+      PlanWithProof(target_.image(), path_, options_,
+                    [this](const File& base) { return MakeView(base); }));
+  planned_ = std::move(plan.planned);
+  transaction_.proof = std::move(plan.proof);
+  return Carry(*plan.view.overlay);
 }
 
 RepairReport Repair::Report() {

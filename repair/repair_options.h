@@ -5,6 +5,7 @@
 #define REPAIR_REPAIR_OPTIONS_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checker/check.h"
@@ -20,6 +21,8 @@ struct RepairOptions {
   std::vector<std::string> drop_snapshots;
   // Whether the file may become longer; a block device may not.
   bool can_grow = true;
+  // The step (steps.h) that is not to be taken, by name; empty: all are.
+  std::string_view step_left_out;
   // Overlap classes, threads, cancellation, progress, other files. What
   // concerns the report's length is the planner's own affair.
   checker::CheckOptions check;

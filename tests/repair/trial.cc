@@ -6,10 +6,11 @@
 #include <utility>
 
 #include "checker/problems.h"
+#include "engine/status_macros.h"
 #include "engine/storage/memory_file.h"
 #include "engine/storage/overlay_file.h"
 #include "engine/storage/posix_file.h"
-#include "repair/planner.h"
+#include "repair/proven_plan.h"
 #include "tests/differential/qemu_img.h"
 
 namespace qcow2 {
@@ -57,20 +58,27 @@ OurOutcome RepairByUs(const Patient& patient, repair::Mode mode) {
   OurOutcome outcome;
   outcome.image = patient.image;
   const MemoryFile file(patient.image);
-  const auto view = OverlayFile::Create(file);
   repair::RepairOptions options;
   options.mode = mode;
   options.check = patient.check;
   options.check.jobs = 1;
-  auto planned = repair::PlanRepair(file, patient.path, **view, options);
+  auto planned = repair::PlanWithProof(
+      file, patient.path, options,
+      [](const File& base) -> absl::StatusOr<repair::PlanView> {
+        repair::PlanView view;
+        ASSIGN_OR_RETURN(view.overlay, OverlayFile::Create(base));
+        return view;
+      });
   if (!planned.ok()) {
     outcome.error = std::string(planned.status().message());
   } else {
-    outcome.proof = repair::Prove(file, **view, *planned);
-    outcome.stopped = planned->stopped;
-    outcome.plan = std::move(planned->plan);
+    outcome.stopped = planned->planned.stopped;
+    outcome.plan = std::move(planned->planned.plan);
+    // Of nothing there is nothing to prove.
+    outcome.proof.ok = true;
+    if (planned->proof.has_value()) outcome.proof = *planned->proof;
     if (outcome.proof.ok) {
-      Apply(**view, outcome.image);
+      Apply(*planned->view.overlay, outcome.image);
     } else {
       outcome.error = "not proven";
       for (const repair::ProofFailure& failure : outcome.proof.failures) {
