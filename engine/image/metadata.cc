@@ -268,6 +268,12 @@ absl::StatusOr<CachedTable*> Metadata::L2ForWrite(uint64_t l1_index) {
   ASSIGN_OR_RETURN(CachedTable * old, L2ForRead(entry));
   if (old != nullptr && entry.copied()) return old;
   ASSIGN_OR_RETURN(const HostCluster cluster, AllocateTable(1));
+  // In a damaged image the table to copy may be what is counted as free.
+  if (old != nullptr && geometry_.OffsetOf(cluster) == old->offset) {
+    return MarkCorrupt(absl::StrCat(file_.name(), ": the L2 table at 0x",
+                                    absl::Hex(old->offset.value()),
+                                    " is in use, but its refcount is 0"));
+  }
   CachedTable* table = l2_.Create(geometry_.OffsetOf(cluster));
   if (old != nullptr) {
     table->bytes = old->bytes;

@@ -1,5 +1,6 @@
-// Writing to an image whose refcounts leave out the cluster of the header: it
-// is given to nobody, and the image still opens and reads.
+// Writing to an image whose refcounts leave out a cluster that is in use, that
+// of the header or of an L2 table: it is given to nobody, and the image still
+// opens and reads.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "engine/image/image.h"
 #include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace qcow2 {
@@ -100,6 +102,28 @@ TEST_F(DamagedRefcountsTest, WritesWithAHeaderNotCountedLeaveIt) {
   Zero(LoadBe64(file_.bytes().data() + TableOffset()), 2);
   WriteAll();
   ExpectHeaderInPlace();
+}
+
+TEST_F(DamagedRefcountsTest, AnL2TableThatIsNotCountedIsNotItsOwnCopy) {
+  WriteAll();
+  Bytes before(40 * kClusterBytes);
+  ASSERT_EQ(Open(/*writable=*/false)->Read(0, before), absl::OkStatus());
+  // Shared, as its L1 entry says, and yet with no reference.
+  const uint64_t l1 = LoadBe64(file_.bytes().data() + 40);
+  const uint64_t table = LoadBe64(file_.bytes().data() + l1) << 1 >> 1;
+  const uint64_t block = LoadBe64(file_.bytes().data() + TableOffset());
+  Zero(l1, 1);
+  Zero(block + table / kClusterBytes * 2, 2);
+  {
+    const auto image = Open(/*writable=*/true);
+    const absl::Status status = image->Write(0, Bytes(100, std::byte{0x44}));
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                testing::HasSubstr("in use, but its refcount is 0"));
+  }
+  Bytes after(before.size());
+  ASSERT_EQ(Open(/*writable=*/false)->Read(0, after), absl::OkStatus());
+  EXPECT_TRUE(after == before);
 }
 
 }  // namespace
