@@ -314,6 +314,17 @@ void DefineOptions(CLI::App& app, Options& options) {
            });
 }
 
+// What `qcow2-fsck merge` takes.
+void DefineMergeOptions(CLI::App& app, Options& options) {
+  SetUp(app, " merge [OPTION]... REPORT...");
+  app.footer(ExitCodeHelp());
+  AddMergeOptions(app, options.images);
+  AddValue(
+      app, "--output", "FORMAT",
+      "What to print: human (default), json (an array) or ndjson",
+      [&](const std::string& value) { return TakeOutput(value, options); });
+}
+
 // Consumed before the parser runs, since it decides which options there are.
 // Returns whether --compat=qemu-img was given, and removes it.
 bool TakeCompat(std::vector<std::string>& arguments) {
@@ -445,6 +456,7 @@ std::string WrongImages(const Options& options) {
   }
   const bool explain = !options.explain.empty();
   if (explain == options.images.empty()) return {};
+  if (options.fleet.merge) return "a REPORT is needed";
   return explain ? "--explain takes no IMAGE" : "an IMAGE is needed";
 }
 
@@ -511,8 +523,13 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
                       options.qemu_compatible);
   }
   CLI::App app(kDescription);
+  options.fleet.merge =
+      !options.qemu_compatible && !rest.empty() && rest[0] == "merge";
   if (options.qemu_compatible) {
     DefineCompatOptions(app, options);
+  } else if (options.fleet.merge) {
+    rest.erase(rest.begin());
+    DefineMergeOptions(app, options);
   } else {
     AddRepairMode(rest);
     DefineOptions(app, options);

@@ -78,6 +78,47 @@ TEST(OptionsTest, ManyImages) {
   EXPECT_EQ(fleet.baselines, Arguments({"b1", "b2"}));
 }
 
+TEST(OptionsTest, Shards) {
+  const FleetOptions fleet = Parsed({"--shard=3/4", "a"}).fleet;
+  EXPECT_TRUE(fleet.any());
+  EXPECT_EQ(fleet.shard.index, 3u);
+  EXPECT_EQ(fleet.shard.count, 4u);
+  for (const char* shard : {"4/4", "1", "/4", "1/", "0/0", "-1/4", "1/4/2"}) {
+    EXPECT_EQ(ParseCommandLine({"--shard", shard, "a"}).exit_code,
+              kExitUsageError)
+        << shard;
+  }
+}
+
+// On every machine and for ever.
+TEST(OptionsTest, AnImageStaysInItsShard) {
+  size_t sizes[4] = {};
+  for (int i = 0; i < 4000; ++i) {
+    const std::string path = "/images/" + std::to_string(i) + ".qcow2";
+    int shards = 0;
+    for (uint64_t index = 0; index < 4; ++index) {
+      if (!IsInShard(path, {index, 4})) continue;
+      ++sizes[index];
+      ++shards;
+    }
+    EXPECT_EQ(shards, 1);
+  }
+  for (const size_t size : sizes)
+    EXPECT_NEAR(static_cast<double>(size), 1000, 150);
+  EXPECT_TRUE(IsInShard("/images/0.qcow2", {0, 4}));
+}
+
+TEST(OptionsTest, MergeTakesReports) {
+  const Options options = Parsed({"merge", "--output=json", "a", "b"});
+  EXPECT_TRUE(options.fleet.merge);
+  EXPECT_EQ(options.images, Arguments({"a", "b"}));
+  EXPECT_EQ(options.output, OutputFormat::kJson);
+  EXPECT_EQ(Parsed({"./merge"}).images, Arguments({"./merge"}));
+  EXPECT_EQ(ParseCommandLine({"merge"}).exit_code, kExitUsageError);
+  EXPECT_EQ(ParseCommandLine({"merge", "--deep", "a"}).exit_code,
+            kExitUsageError);
+}
+
 TEST(OptionsTest, RepairModes) {
   const Options plain = Parsed({"--repair", "a"});
   EXPECT_EQ(plain.task, Task::kRepair);

@@ -6,6 +6,7 @@
 #include "cli/exit_code.h"
 #include "cli/explain.h"
 #include "cli/fleet/check_many.h"
+#include "cli/fleet/merge.h"
 #include "cli/output_file.h"
 #include "cli/outputs.h"
 #include "cli/session.h"
@@ -55,6 +56,7 @@ bool HasManyChecks(const Options& options) {
 
 int Run(const Options& options, const Surroundings& surroundings) {
   if (!options.explain.empty()) return RunExplain(options, surroundings);
+  if (options.fleet.merge) return Merge(options, surroundings);
   Outputs outputs(options, surroundings);
   if (absl::Status opened = outputs.Open(options); !opened.ok()) {
     Complain(surroundings, opened);

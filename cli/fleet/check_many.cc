@@ -317,6 +317,7 @@ class Run {
     FleetChange& change = *summary_.change;
     for (std::string& path : baseline_->Images()) {
       struct stat status;
+      if (!IsInShard(path, options_.fleet.shard)) continue;
       if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) continue;
       if (change.missing.size() < kMaxMissingListed) {
         change.missing.push_back(std::move(path));

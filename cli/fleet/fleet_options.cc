@@ -1,8 +1,10 @@
 #include "cli/fleet/fleet_options.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "cli/fleet/time_text.h"
+#include "cli/stable_hash.h"
 #include "cli/units.h"
 
 namespace qcow2::cli {
@@ -54,6 +56,19 @@ std::string TakeMaxRate(const std::string& value, FleetOptions& options) {
   return {};
 }
 
+std::string TakeShard(const std::string& value, FleetOptions& options) {
+  const size_t slash = value.find('/');
+  const std::optional<uint64_t> index = ParseNumber(value.substr(0, slash));
+  const std::optional<uint64_t> count =
+      slash == std::string::npos ? std::nullopt
+                                 : ParseNumber(value.substr(slash + 1));
+  if (!index || !count || *index >= *count) {
+    return "'" + value + "' is not I/N with I from 0 to N-1, such as 0/4";
+  }
+  options.shard = {*index, *count};
+  return {};
+}
+
 void AddSearchOptions(CLI::App& app, int64_t now, FleetOptions& options) {
   app.add_flag("--recursive", options.recursive,
                "Check every qcow2 image in the folders given and below them, "
@@ -77,6 +92,14 @@ void AddSearchOptions(CLI::App& app, int64_t now, FleetOptions& options) {
 
 }  // namespace
 
+bool IsInShard(const std::string& path, const Shard& shard) {
+  return StableHash(path) % shard.count == shard.index;
+}
+
+void AddMergeOptions(CLI::App& app, std::vector<std::string>& reports) {
+  app.add_option("REPORT", reports, "The reports")->type_name("");
+}
+
 void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
   AddSearchOptions(app, now, options);
   AddValue(
@@ -95,6 +118,10 @@ void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
           "earlier run), and exit by what is new; of several the last that has "
           "an image counts. --report gets all",
           options.baselines);
+  AddValue(app, "--shard", "I/N",
+           "Check only part I (from 0) of N parts of the images, which never "
+           "changes; see also qcow2-fsck merge --help",
+           [&](const std::string& value) { return TakeShard(value, options); });
   AddValue(
       app, "--max-rate", "BYTES",
       "Read at most BYTES (suffix K, M, G or T) a second, of all images "
@@ -105,8 +132,8 @@ void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
 std::string WrongFleet(const FleetOptions& options, bool checks_only) {
   if (!checks_only && (options.any() || options.max_rate_bytes != 0)) {
     return "--recursive, --with-backing-files, --time-budget, --state, "
-           "--baseline and --max-rate are for checks: a repair wants its "
-           "images named";
+           "--baseline, --shard and --max-rate are for checks: a repair wants "
+           "its images named";
   }
   if (options.recursive) return {};
   if (!options.exclude.empty()) return "--exclude needs --recursive";

@@ -67,6 +67,8 @@ class Finder {
           guest_data_.contains(*candidate.identity)) {
         continue;
       }
+      // Only now, as it may be others that lie on an image of this shard.
+      if (!IsInShard(candidate.image.path, request_.options.shard)) continue;
       found_.images.push_back(std::move(candidate.image));
     }
     return std::move(found_);
@@ -154,6 +156,7 @@ class Finder {
   }
 
   void Doubt(const std::string& path, const char* why) {
+    if (!IsInShard(path, request_.options.shard)) return;
     ++found_.doubtful;
     if (request_.remark) {
       request_.remark("'" + path + "' " + why +
@@ -164,7 +167,8 @@ class Finder {
   void Add(Candidate candidate) {
     if (candidate.identity) {
       if (!index_of_.emplace(*candidate.identity, candidates_.size()).second) {
-        ++found_.other_names;
+        const std::string& path = candidate.image.path;
+        if (IsInShard(path, request_.options.shard)) ++found_.other_names;
         return;
       }
     }

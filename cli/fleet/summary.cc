@@ -40,14 +40,6 @@ bool IsWorse(const DamagedImage& a, const DamagedImage& b) {
   return rank(a) != rank(b) ? rank(a) > rank(b) : a.path < b.path;
 }
 
-void List(DamagedImage image, FleetSummary& summary) {
-  std::vector<DamagedImage>& list = summary.damaged;
-  list.insert(std::ranges::upper_bound(list, image, IsWorse), std::move(image));
-  if (list.size() <= kMaxDamagedListed) return;
-  list.pop_back();
-  ++summary.damaged_omitted;
-}
-
 std::string ByStatus(const FleetSummary& summary) {
   std::string text;
   for (size_t i = 0; i < summary.by_status.size(); ++i) {
@@ -231,6 +223,14 @@ std::string_view NameOf(FleetEnd end) {
   return "cancelled";
 }
 
+void ListDamaged(DamagedImage image, FleetSummary& summary) {
+  std::vector<DamagedImage>& list = summary.damaged;
+  list.insert(std::ranges::upper_bound(list, image, IsWorse), std::move(image));
+  if (list.size() <= kMaxDamagedListed) return;
+  list.pop_back();
+  ++summary.damaged_omitted;
+}
+
 void AddToSummary(const ImageReport& report, uint64_t overlays,
                   FleetSummary& summary) {
   const checker::Counts& counts = Now(report).counts;
@@ -249,9 +249,9 @@ void AddToSummary(const ImageReport& report, uint64_t overlays,
     if (report.change->exit_code == kExitClean) return;
   }
   if (Urgency(status) == 0) return;
-  List({Now(report).image.path, status, ExitCodeOf(report), counts.corruptions,
-        counts.leaks, overlays},
-       summary);
+  ListDamaged({Now(report).image.path, status, ExitCodeOf(report),
+               counts.corruptions, counts.leaks, overlays},
+              summary);
 }
 
 std::string SummaryText(const FleetSummary& summary) {

@@ -82,6 +82,9 @@ struct FleetSummary {
 void AddToSummary(const ImageReport& report, uint64_t overlays,
                   FleetSummary& summary);
 
+// Lists a damaged image by name, in the place of a better one if need be.
+void ListDamaged(DamagedImage image, FleetSummary& summary);
+
 // For people, with the exit code; begins with an empty line.
 std::string SummaryText(const FleetSummary& summary);
 // An object with the key "summary", without a newline at its end.

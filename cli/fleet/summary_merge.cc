@@ -1,0 +1,139 @@
+#include "cli/fleet/summary_merge.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "cli/exit_code.h"
+
+namespace qcow2::cli {
+namespace {
+
+constexpr int kAllExitCodes = 63;
+
+uint64_t NumberAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number_unsigned()
+             ? found->get<uint64_t>()
+             : 0;
+}
+
+std::string TextAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>()
+                                                   : "";
+}
+
+// The texts in the array at `key`.
+std::vector<std::string> TextsAt(const Json& json, const char* key) {
+  std::vector<std::string> texts;
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_array()) return texts;
+  for (const Json& text : *found) {
+    if (text.is_string()) texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+Json PartAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() ? *found : Json();
+}
+
+int ExitCodeAt(const Json& json) {
+  return static_cast<int>(NumberAt(json, "exit_code")) & kAllExitCodes;
+}
+
+ImageStatus StatusNamed(const std::string& name) {
+  for (int i = 0; i < static_cast<int>(ImageStatus::kError); ++i) {
+    if (name == NameOf(static_cast<ImageStatus>(i))) {
+      return static_cast<ImageStatus>(i);
+    }
+  }
+  return ImageStatus::kError;
+}
+
+FleetEnd EndNamed(const std::string& name) {
+  for (const FleetEnd end : {FleetEnd::kComplete, FleetEnd::kTimeBudget}) {
+    if (name == NameOf(end)) return end;
+  }
+  return FleetEnd::kCancelled;
+}
+
+void MergeImages(const Json& images, FleetSummary& summary) {
+  summary.found += NumberAt(images, "found");
+  summary.checked += NumberAt(images, "checked");
+  summary.earlier += NumberAt(images, "earlier");
+  summary.left += NumberAt(images, "left");
+  summary.other_names += NumberAt(images, "other_names");
+  summary.doubtful += NumberAt(images, "doubtful");
+}
+
+void MergeCounts(const Json& counts, FleetSummary& summary) {
+  summary.corruptions += NumberAt(counts, "corruptions");
+  summary.leaks += NumberAt(counts, "leaks");
+  summary.leaked_bytes += NumberAt(counts, "leaked_bytes");
+  summary.warnings += NumberAt(counts, "warnings");
+  summary.suspect_orphans += NumberAt(counts, "suspect_orphans");
+  summary.unreadable_bytes += NumberAt(counts, "unreadable_bytes");
+}
+
+void MergeDamaged(const Json& json, FleetSummary& summary) {
+  summary.damaged_omitted += NumberAt(json, "damaged_omitted");
+  const Json damaged = PartAt(json, "damaged");
+  if (!damaged.is_array()) return;
+  for (const Json& image : damaged) {
+    ListDamaged({TextAt(image, "path"), StatusNamed(TextAt(image, "status")),
+                 ExitCodeAt(image), NumberAt(image, "corruptions"),
+                 NumberAt(image, "leaks"), NumberAt(image, "overlays")},
+                summary);
+  }
+}
+
+void MergeChange(const Json& json, FleetSummary& summary) {
+  if (!json.is_object()) return;
+  if (!summary.change.has_value()) summary.change.emplace();
+  FleetChange& change = *summary.change;
+  change.images += NumberAt(json, "images");
+  change.new_findings += NumberAt(json, "new_findings");
+  change.new_corruptions += NumberAt(json, "new_corruptions");
+  change.new_leaks += NumberAt(json, "new_leaks");
+  change.gone_findings += NumberAt(json, "gone_findings");
+  change.missing_omitted += NumberAt(json, "missing_omitted");
+  for (std::string& path : TextsAt(json, "missing")) {
+    if (change.missing.size() < kMaxMissingListed) {
+      change.missing.push_back(std::move(path));
+    } else {
+      ++change.missing_omitted;
+    }
+  }
+}
+
+}  // namespace
+
+void MergeSummary(const Json& json, FleetSummary& summary) {
+  summary.end = std::max(summary.end, EndNamed(TextAt(json, "end")));
+  summary.exit_code |= ExitCodeAt(json);
+  MergeImages(PartAt(json, "images"), summary);
+  MergeCounts(PartAt(json, "counts"), summary);
+  const Json by_status = PartAt(json, "by_status");
+  for (size_t i = 0; i < summary.by_status.size(); ++i) {
+    const std::string name(NameOf(static_cast<ImageStatus>(i)));
+    summary.by_status[i] += NumberAt(by_status, name.c_str());
+  }
+  MergeDamaged(json, summary);
+  MergeChange(PartAt(json, "change"), summary);
+  const Json seconds = PartAt(json, "seconds");
+  if (seconds.is_number()) {
+    summary.seconds = std::max(summary.seconds, seconds.get<double>());
+  }
+  // A folder that cannot be read is met by every shard.
+  for (std::string& error : TextsAt(json, "errors")) {
+    if (std::ranges::find(summary.errors, error) == summary.errors.end()) {
+      summary.errors.push_back(std::move(error));
+    }
+  }
+}
+
+}  // namespace qcow2::cli
