@@ -174,7 +174,8 @@ class Run {
              [&](const std::string& path) { return memory_.Knows(path); },
          .remark =
              [&](const std::string& what) { Complain(surroundings_, what); },
-         .cancel = surroundings_.cancel});
+         .cancel = surroundings_.cancel,
+         .named_files = options_.named_files});
     search_cancelled_ = IsCancelled();
     images_ = std::move(found.images);
     summary_.found = images_.size();

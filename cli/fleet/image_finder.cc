@@ -206,17 +206,18 @@ class Finder {
     if (!path.ok() || stat(path->c_str(), &status) != 0) return;
     const Identity identity = {status.st_dev, status.st_ino};
     if (!index_of_.contains(identity) && request_.options.backing_files) {
-      AddBacking(*path, look.backing_format);
+      AddBacking(base, *path, look.backing_format);
     }
     const auto known = index_of_.find(identity);
     if (known != index_of_.end()) ++candidates_[known->second].image.overlays;
   }
 
-  void AddBacking(const std::string& path, const std::string& format) {
+  void AddBacking(const std::string& base, const std::string& path,
+                  const std::string& format) {
     Candidate candidate;
     candidate.image.path = path;
     const absl::StatusOr<std::unique_ptr<PosixFile>> file =
-        PosixFile::Open(path);
+        OpenNamedFile(base, path, request_.named_files);
     if (!file.ok()) return;
     absl::StatusOr<HeaderLook> look = LookAtFile(**file);
     if (!look.ok()) return;

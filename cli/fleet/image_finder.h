@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/fleet/fleet_options.h"
+#include "engine/storage/named_file.h"
 #include "engine/storage/posix_file.h"
 
 namespace qcow2::cli {
@@ -39,6 +40,8 @@ struct FindRequest {
   // Told of files that look like images but are none.
   std::function<void(const std::string& remark)> remark;
   const std::atomic<bool>* cancel = nullptr;
+  // Which backing files may be opened because an image names them.
+  NamedFilePolicy named_files = NamedFilePolicy::kFollow;
 };
 
 struct FoundImages {

@@ -77,7 +77,8 @@ class ImageFinderTest : public testing::Test {
          .options = options_,
          .was_image =
              [this](const std::string& path) { return path == known_; },
-         .remark = [this](const std::string& what) { remarks_ += what; }});
+         .remark = [this](const std::string& what) { remarks_ += what; },
+         .named_files = named_files_});
     std::vector<std::string> names;
     for (const FleetImage& image : found_.images) {
       names.push_back(fs::relative(image.path, root_));
@@ -90,6 +91,7 @@ class ImageFinderTest : public testing::Test {
   std::vector<std::string> arguments_;
   FleetOptions options_;
   std::string known_;
+  NamedFilePolicy named_files_ = NamedFilePolicy::kFollow;
   FoundImages found_;
   std::string remarks_;
 };
@@ -214,6 +216,8 @@ TEST_F(ImageFinderTest, BackingFilesElsewhereComeOnlyWhenAskedFor) {
                            "bases/base", "bases/root"}));
   EXPECT_EQ(found_.images[3].overlays, 2u);
   EXPECT_EQ(found_.images[4].overlays, 1u);
+  named_files_ = NamedFilePolicy::kSameDirectory;
+  EXPECT_EQ(Find().size(), 3u);
 }
 
 // A guest can write to its raw disk whatever it likes.
