@@ -12,7 +12,7 @@
 
 #include "gtest/gtest.h"
 
-extern char** environ;
+extern char** environ;  // NOLINT(readability-redundant-declaration)
 
 namespace qcow2 {
 namespace {
@@ -116,7 +116,7 @@ Background::~Background() {
   Finish();
 }
 
-bool Background::WaitFor(const std::string& text) {
+bool Background::WaitFor(const std::string& text) const {
   std::string seen;
   char byte = 0;
   while (seen.find(text) == std::string::npos) {

@@ -41,7 +41,7 @@ class Background {
   ~Background();
 
   // Reads its standard output until `text` has come, or until that ended.
-  bool WaitFor(const std::string& text);
+  bool WaitFor(const std::string& text) const;
   void Signal(int signal) const;
   // Closes its standard input, reads its output to the end and waits for it.
   // Returns the exit code.

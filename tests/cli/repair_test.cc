@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -122,7 +123,7 @@ TEST_F(RepairTest, ASecondRepairChangesNothing) {
 }
 
 // Blocks of 512 bytes that a file takes up.
-long BlocksOf(const std::string& path) {
+int64_t BlocksOf(const std::string& path) {
   struct stat status = {};
   return stat(path.c_str(), &status) == 0 ? status.st_blocks : -1;
 }
@@ -156,13 +157,13 @@ TEST_F(RepairTest, FreedSpaceIsNotDiscardedUnlessThatIsSafe) {
 TEST_F(RepairTest, WhatARepairFreedIsDiscardedWhenAsked) {
   EXPECT_EQ(Fsck({"--repair", image_}).exit_code, 1);
   const size_t length = fs::file_size(image_);
-  const long blocks = BlocksOf(image_);
+  const int64_t blocks = BlocksOf(image_);
   const Outcome discard = Fsck({"--discard-freed", "--no-undo", image_});
   EXPECT_EQ(discard.exit_code, 0);
   EXPECT_TRUE(discard.standard_output.starts_with(
       image_ + ": DISCARDED: 64 KiB given back; no problems found\n"))
       << discard.standard_output;
-  EXPECT_EQ(BlocksOf(image_), blocks - static_cast<long>(kCluster / 512));
+  EXPECT_EQ(BlocksOf(image_), blocks - static_cast<int64_t>(kCluster / 512));
   EXPECT_EQ(fs::file_size(image_), length);
   EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2"}));
   EXPECT_TRUE(IsClean());
@@ -434,7 +435,8 @@ class CutShortTest : public RepairTest {
   void CutShortWhileApplying() const {
     TakeState(kApplied);
     std::string torn = damaged_;
-    torn[2 * kCluster + 2 * 6 + 1] = repaired_[2 * kCluster + 2 * 6 + 1];
+    constexpr size_t kChanged = 2 * kCluster + 13;  // the count of cluster 6
+    torn[kChanged] = repaired_[kChanged];
     WriteFile(image_, torn);
   }
 

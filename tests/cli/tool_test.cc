@@ -23,7 +23,7 @@ class ToolTest : public ::testing::Test {
   std::string Path(const std::string& name) const { return folder_ / name; }
   // A new image with a line of text at 100000.
   std::string Image(const std::vector<std::string>& options = {}) {
-    const std::string path = Path("disk.qcow2");
+    std::string path = Path("disk.qcow2");
     std::vector<std::string> arguments = {"create", path, "8M"};
     arguments.insert(arguments.end(), options.begin(), options.end());
     EXPECT_EQ(Tool(arguments).exit_code, 0);

@@ -22,6 +22,7 @@ struct FactorPair {
   size_t second_factor;
   size_t second_value;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 errs about <=>.
   friend auto operator<=>(const FactorPair&, const FactorPair&) = default;
 };
 

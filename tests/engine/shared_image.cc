@@ -29,7 +29,7 @@ constexpr char kPassphrase[] = "open sesame";
 constexpr int kAttempts = 50;
 
 absl::StatusOr<std::unique_ptr<PosixFile>> OpenNew(const std::string& path) {
-  std::ofstream{path};
+  const std::ofstream made(path);
   return PosixFile::Open(path, {.writable = true});
 }
 
@@ -96,23 +96,23 @@ std::string SharedImage::QemuCreateOptions() const {
       absl::StrCat("compat=", create.version == 2 ? "0.10" : "1.1"),
       absl::StrCat("cluster_size=", 1 << create.cluster_bits),
       absl::StrCat("refcount_bits=", create.refcount_bits)};
-  if (create.lazy_refcounts) options.push_back("lazy_refcounts=on");
-  if (create.extended_l2) options.push_back("extended_l2=on");
+  if (create.lazy_refcounts) options.emplace_back("lazy_refcounts=on");
+  if (create.extended_l2) options.emplace_back("extended_l2=on");
   if (create.compression_type == CompressionType::kZstd) {
-    options.push_back("compression_type=zstd");
+    options.emplace_back("compression_type=zstd");
   }
   if (create.preallocation == Preallocation::kMetadata) {
-    options.push_back("preallocation=metadata");
+    options.emplace_back("preallocation=metadata");
   }
   if (!create.data_file.empty()) {
     options.push_back(absl::StrCat("data_file=", create.data_file));
-    if (create.data_file_raw) options.push_back("data_file_raw=on");
+    if (create.data_file_raw) options.emplace_back("data_file_raw=on");
   }
   if (create.crypt_method == kCryptAes) {
-    options.push_back("encrypt.format=aes,encrypt.key-secret=s");
+    options.emplace_back("encrypt.format=aes,encrypt.key-secret=s");
   }
   if (create.crypt_method == kCryptLuks) {
-    options.push_back(
+    options.emplace_back(
         "encrypt.format=luks,encrypt.iter-time=10,encrypt.key-secret=s");
   }
   return absl::StrJoin(options, ",");

@@ -78,7 +78,7 @@ class SnapshotModel {
       default:
         break;
     }
-    const absl::Status status = disk_.Step(image);
+    absl::Status status = disk_.Step(image);
     last_ = disk_.last();
     return status;
   }

@@ -92,7 +92,7 @@ OurOutcome RepairByUs(const Patient& patient, repair::Mode mode) {
 
 std::string WriteScratch(const Patient& patient, const Bytes& bytes) {
   // Beside the image's other files, which it names without a path.
-  const std::string path = patient.path + ".scratch";
+  std::string path = patient.path + ".scratch";
   WriteBytes(path, bytes);
   return path;
 }
