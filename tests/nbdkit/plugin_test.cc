@@ -117,6 +117,12 @@ TEST_F(PluginTest, ReadsAChain) {
                           "-c 'write -z 1M 1M' top"),
             "");
   ExpectSameAsQemuImg("top");
+  // All of it is in one folder.
+  EXPECT_EQ(Serve("top backing=same-dir", "nbdcopy \"$uri\" ours.raw"), "");
+  ASSERT_EQ(Run("mkdir sub && cp base sub/base"), "");
+  ASSERT_EQ(scene_.QemuImg("create -q -f qcow2 -b sub/base -F qcow2 over"), "");
+  EXPECT_THAT(Serve("over backing=same-dir", "nbdcopy \"$uri\" ours.raw"),
+              HasSubstr("not in the folder"));
   // Without what is below the rest is zeros.
   ASSERT_EQ(Serve("top backing=none", "nbdcopy \"$uri\" ours.raw"), "");
   EXPECT_EQ(scene_.QemuIo("-r -f raw -c 'read -P 1 100000 300000' "
