@@ -80,7 +80,7 @@ TEST(ReportStreamTest, OfAFleetPeopleSeeWhatIsNotClean) {
       Fleet(OutputFormat::kHuman, {CleanReport(), LeakyReport()});
   EXPECT_EQ(text.find("clean: no problems found"), std::string::npos);
   EXPECT_TRUE(text.find("LEAKS") != std::string::npos);
-  EXPECT_TRUE(text.find("2 of no images checked") != std::string::npos) << text;
+  EXPECT_TRUE(text.find("2 of 0 images checked") != std::string::npos) << text;
   EXPECT_TRUE(text.ends_with(".\n"));
 }
 

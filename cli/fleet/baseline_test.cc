@@ -100,10 +100,10 @@ TEST(BaselineTest, PartOfARunOfEntriesKeepsItsGuestRange) {
   entries.count = 4;
   entries.guest.emplace_back();
   entries.guest[0].offset_bytes = 655360;
-  entries.guest[0].length_bytes = 4 * 65536;
+  entries.guest[0].length_bytes = uint64_t{4} * 65536;
   Finding before = entries;
   before.count = 3;
-  before.guest[0].length_bytes = 3 * 65536;
+  before.guest[0].length_bytes = uint64_t{3} * 65536;
   const ImageChange change = Of(Leaky({before})).Compare({Leaky({entries})});
   ASSERT_EQ(change.problems.size(), 1u);
   EXPECT_EQ(change.problems[0].location.index, 13u);

@@ -190,13 +190,10 @@ class Run {
 
   // Leaves those that are due, the one checked longest ago first.
   void Arrange() {
-    const auto done = std::ranges::stable_partition(
-        images_,
-        [&](const FleetImage& image) { return memory_.IsDue(image.path); });
-    for (const FleetImage& image : done) not_checked_.insert(image.path);
-    summary_.earlier = done.size();
-    images_.erase(done.begin(), done.end());
     for (const FleetImage& image : images_) not_checked_.insert(image.path);
+    summary_.earlier = std::erase_if(images_, [&](const FleetImage& image) {
+      return !memory_.IsDue(image.path);
+    });
     std::ranges::stable_sort(images_, {}, [&](const FleetImage& image) {
       return memory_.LastOf(image.path).checked;
     });

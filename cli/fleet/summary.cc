@@ -256,7 +256,8 @@ void AddToSummary(const ImageReport& report, uint64_t overlays,
 
 std::string SummaryText(const FleetSummary& summary) {
   std::string text = "\n" + std::to_string(summary.checked) + " of " +
-                     Counted(summary.found, "image", "images") +
+                     std::to_string(summary.found) +
+                     (summary.found == 1 ? " image" : " images") +
                      " checked in " + HumanSeconds(summary.seconds) +
                      ByStatus(summary) + ".\n";
   text += Remarks(summary) + ChangeLines(summary) + Totals(summary) +

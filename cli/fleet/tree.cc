@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -129,7 +128,7 @@ void WalkTree(const std::string& root, const TreeVisitor& visitor) {
     const std::string relative = std::move(waiting.back());
     waiting.pop_back();
     if (visitor.cancel != nullptr && *visitor.cancel) return;
-    const absl::StatusOr<Entries> entries = ReadFolder(root, relative);
+    absl::StatusOr<Entries> entries = ReadFolder(root, relative);
     if (!entries.ok()) {
       visitor.error(entries.status());
       continue;
@@ -138,7 +137,9 @@ void WalkTree(const std::string& root, const TreeVisitor& visitor) {
       const std::string path = Below(relative, name);
       if (!visitor.excluded(path, name)) visitor.file(path);
     }
-    for (const std::string& name : std::views::reverse(entries->folders)) {
+    // Taken from the end, so that the first by name is the next.
+    std::reverse(entries->folders.begin(), entries->folders.end());
+    for (const std::string& name : entries->folders) {
       std::string path = Below(relative, name);
       if (!visitor.excluded(path, name)) waiting.push_back(std::move(path));
     }
