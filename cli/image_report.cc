@@ -37,10 +37,21 @@ void AddFinding(checker::Finding finding, checker::CheckReport& report) {
 }
 
 std::string_view NameOf(ImageStatus status) {
-  static constexpr std::array<std::string_view, 7> kNames = {
-      "clean",        "leaks", "corrupt", "repaired", "partially-repaired",
-      "inconclusive", "error"};
+  static constexpr std::array<std::string_view, StatusCounts().size()> kNames =
+      {"clean",        "leaks", "corrupt", "repaired", "partially-repaired",
+       "inconclusive", "error"};
   return kNames[static_cast<size_t>(status)];
+}
+
+std::string StatusesInWords(const StatusCounts& by_status) {
+  std::string text;
+  for (size_t i = 0; i < by_status.size(); ++i) {
+    if (by_status[i] == 0) continue;
+    if (!text.empty()) text += ", ";
+    text += NameOf(static_cast<ImageStatus>(i));
+    text += " " + std::to_string(by_status[i]);
+  }
+  return text;
 }
 
 bool Mended(const ImageReport& report) {

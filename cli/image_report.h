@@ -4,8 +4,10 @@
 #ifndef CLI_IMAGE_REPORT_H_
 #define CLI_IMAGE_REPORT_H_
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "checker/report.h"
@@ -42,6 +44,11 @@ enum class ImageStatus {
 // "clean", "leaks", "corrupt", "repaired", "partially-repaired",
 // "inconclusive", "error".
 std::string_view NameOf(ImageStatus status);
+
+// How many images have each ImageStatus, which is the index.
+using StatusCounts = std::array<uint64_t, 7>;
+// "clean 3, corrupt 1": those that there are.
+std::string StatusesInWords(const StatusCounts& by_status);
 
 // Whether this run mended something in the image.
 bool Mended(const ImageReport& report);

@@ -61,16 +61,10 @@ std::string ReportStream::End(const FleetSummary* summary) {
 }
 
 std::string ReportStream::Summary() const {
-  std::string text = "\n" + std::to_string(added_) + " of " +
-                     Counted(images_, "image", "images") + " looked at";
-  const char* separator = ": ";
-  for (size_t i = 0; i < by_status_.size(); ++i) {
-    if (by_status_[i] == 0) continue;
-    text += separator + std::to_string(by_status_[i]) + " ";
-    text += NameOf(static_cast<ImageStatus>(i));
-    separator = ", ";
-  }
-  return text + ".\nExit code " + std::to_string(exit_code_) + ": " +
+  return "\n" + std::to_string(added_) + " of " +
+         Counted(images_, "image", "images") + " looked at" +
+         (added_ == 0 ? "" : ": ") + StatusesInWords(by_status_) +
+         ".\nExit code " + std::to_string(exit_code_) + ": " +
          DescribeExitCode(exit_code_) + ".\n";
 }
 

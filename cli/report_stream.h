@@ -45,7 +45,7 @@ class ReportStream {
   size_t added_ = 0;
   bool printed_ = false;
   int exit_code_ = 0;
-  std::array<size_t, 7> by_status_ = {};  // indexed by ImageStatus
+  StatusCounts by_status_ = {};
 };
 
 }  // namespace qcow2::cli

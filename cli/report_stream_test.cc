@@ -55,7 +55,7 @@ TEST(ReportStreamTest, PeopleGetASummaryOfSeveralImages) {
   const std::string text = Stream(
       OutputFormat::kHuman, 4, {CleanReport(), CorruptReport(), CleanReport()});
   EXPECT_TRUE(
-      text.ends_with("\n3 of 4 images looked at: 2 clean, 1 corrupt.\n"
+      text.ends_with("\n3 of 4 images looked at: clean 2, corrupt 1.\n"
                      "Exit code 4: errors or leaks are left in an image.\n"))
       << text;
   EXPECT_EQ(Stream(OutputFormat::kHuman, 1, {CleanReport()}).find("of 1 image"),

@@ -40,17 +40,6 @@ bool IsWorse(const DamagedImage& a, const DamagedImage& b) {
   return rank(a) != rank(b) ? rank(a) > rank(b) : a.path < b.path;
 }
 
-std::string ByStatus(const FleetSummary& summary) {
-  std::string text;
-  for (size_t i = 0; i < summary.by_status.size(); ++i) {
-    if (summary.by_status[i] == 0) continue;
-    text += text.empty() ? ": " : ", ";
-    text += std::to_string(summary.by_status[i]) + " ";
-    text += NameOf(static_cast<ImageStatus>(i));
-  }
-  return text;
-}
-
 std::string WhyLeft(FleetEnd end) {
   switch (end) {
     case FleetEnd::kTimeBudget:
@@ -137,11 +126,13 @@ void AddChange(const ImageChange& change, FleetSummary& summary) {
 std::string ChangeLines(const FleetSummary& summary) {
   if (!summary.change.has_value()) return {};
   const FleetChange& change = *summary.change;
-  std::string text = "Since the baseline " +
-                     Counted(change.new_findings, "finding", "findings") +
-                     " new and " + std::to_string(change.gone_findings) +
-                     " gone, in " + Counted(change.images, "image", "images") +
-                     ".\n";
+  std::string text = "Since the baseline ";
+  text += change.images == 0
+              ? "nothing is new and nothing is gone"
+              : Counted(change.new_findings, "finding", "findings") +
+                    " new and " + std::to_string(change.gone_findings) +
+                    " gone, in " + Counted(change.images, "image", "images");
+  text += ".\n";
   for (const std::string& path : change.missing) {
     text += "  not there any more: " + checker::Printable(path) + "\n";
   }
@@ -259,11 +250,16 @@ std::string SummaryText(const FleetSummary& summary) {
                      std::to_string(summary.found) +
                      (summary.found == 1 ? " image" : " images") +
                      " checked in " + HumanSeconds(summary.seconds) +
-                     ByStatus(summary) + ".\n";
+                     (summary.checked == 0 ? "" : ": ") +
+                     StatusesInWords(summary.by_status) + ".\n";
   text += Remarks(summary) + ChangeLines(summary) + Totals(summary) +
           DamagedList(summary);
+  const bool only_old =
+      summary.change.has_value() && summary.exit_code == kExitClean;
   return text + "Exit code " + std::to_string(summary.exit_code) + ": " +
-         DescribeExitCode(summary.exit_code) + ".\n";
+         (only_old ? "nothing new is wrong"
+                   : DescribeExitCode(summary.exit_code)) +
+         ".\n";
 }
 
 std::string SummaryJson(const FleetSummary& summary, JsonLayout layout) {

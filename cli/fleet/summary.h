@@ -62,7 +62,7 @@ struct FleetSummary {
   uint64_t left = 0;         // for later runs
   uint64_t other_names = 0;  // hard links to images that were found
   uint64_t doubtful = 0;     // files that look like images but are none
-  std::array<uint64_t, 7> by_status = {};  // of those checked, by ImageStatus
+  StatusCounts by_status = {};  // of those checked
   uint64_t corruptions = 0;
   uint64_t leaks = 0;
   uint64_t leaked_bytes = 0;

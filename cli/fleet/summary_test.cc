@@ -30,8 +30,8 @@ TEST(SummaryTest, ForPeople) {
   const FleetSummary summary = Sample();
   const std::string text = SummaryText(summary);
   EXPECT_TRUE(text.starts_with(
-      "\n4 of 9 images checked in 12.3 s: 1 clean, 1 leaks, 1 corrupt, 1 "
-      "error.\n5 images are left for the next run: the time is up.\n"))
+      "\n4 of 9 images checked in 12.3 s: clean 1, leaks 1, corrupt 1, "
+      "error 1.\n5 images are left for the next run: the time is up.\n"))
       << text;
   // The worst first; what is clean is not named.
   const size_t corrupt = text.find("\n  c: corrupt, ");

@@ -148,7 +148,7 @@ TEST_F(ProgramTest, ManyImagesInEveryFormat) {
   const Outcome human = with("--output=human");
   EXPECT_EQ(human.exit_code, 12);
   EXPECT_TRUE(Holds(human.standard_output,
-                    "\n3 of 3 images looked at: 1 clean, 1 leaks, 1 error.\n"))
+                    "\n3 of 3 images looked at: clean 1, leaks 1, error 1.\n"))
       << human.standard_output;
 
   const Outcome json = with("--output=json");

@@ -109,6 +109,13 @@ class BaselineTest(unittest.TestCase):
         self.assertIn("Since the baseline 1 finding new and 0 gone", result.stdout)
         self.assertNotIn("sample-damaged", result.stdout)
 
+    def test_nothing_new_for_people(self):
+        self.night()
+        result = fleet.fsck("--recursive", f"--baseline={self.report}", self.tree)
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("Since the baseline nothing is new and nothing is gone.\n", result.stdout)
+        self.assertTrue(result.stdout.endswith("Exit code 0: nothing new is wrong.\n"))
+
     def test_fingerprints_stay(self):
         def prints():
             result = fleet.fsck("--recursive", "--output=json", self.tree)
