@@ -27,6 +27,7 @@ namespace qcow2 {
 namespace {
 
 using checker::CheckReport;
+using repair::CallFault;
 using repair::SimulatedDisk;
 
 using Bytes = std::vector<std::byte>;
@@ -43,18 +44,26 @@ class SnapshotModel {
   DiskModel& disk() { return disk_; }
   const std::map<std::string, Bytes>& snapshots() const { return snapshots_; }
   const std::string& last() const { return last_; }
+  // The snapshots once the last request about them is done.
+  const std::map<std::string, Bytes>& attempted() const { return attempted_; }
+  // What the disk has once the last snapshot is applied.
+  const Bytes& applied() const { return applied_; }
 
   absl::Status Create(Image& image) {
     NewSnapshot snapshot;
     snapshot.name = absl::StrCat("s", ++created_);
     last_ = "create " + snapshot.name;
+    attempted_ = snapshots_;
+    attempted_[snapshot.name] = disk_.bytes();
     RETURN_IF_ERROR(CreateSnapshot(image.core(), snapshot).status());
-    snapshots_[snapshot.name] = disk_.bytes();
+    snapshots_ = attempted_;
     return absl::OkStatus();
   }
   absl::Status Apply(Image& image) {
     const auto any = Any();
     last_ = "apply " + any->first;
+    attempted_ = snapshots_;
+    applied_ = any->second;
     RETURN_IF_ERROR(ApplySnapshot(image.core(), any->first));
     disk_.bytes() = any->second;
     return absl::OkStatus();
@@ -62,6 +71,8 @@ class SnapshotModel {
   absl::Status Delete(Image& image) {
     const auto any = Any();
     last_ = "delete " + any->first;
+    attempted_ = snapshots_;
+    attempted_.erase(any->first);
     RETURN_IF_ERROR(DeleteSnapshot(image.core(), any->first));
     snapshots_.erase(any);
     return absl::OkStatus();
@@ -108,9 +119,28 @@ class SnapshotModel {
 
   DiskModel disk_;
   std::map<std::string, Bytes> snapshots_;
+  std::map<std::string, Bytes> attempted_;
+  Bytes applied_;
   int created_ = 0;
   std::string last_;
 };
+
+// Every kind of request about snapshots, with writes in between. Ends with the
+// first error.
+absl::Status UseSnapshots(Image& image, SnapshotModel& model) {
+  const auto write = [&]() -> absl::Status {
+    for (int i = 0; i < 3; ++i) RETURN_IF_ERROR(model.disk().Step(image));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(write());
+  RETURN_IF_ERROR(model.Create(image));
+  RETURN_IF_ERROR(write());
+  RETURN_IF_ERROR(model.Create(image));
+  RETURN_IF_ERROR(write());
+  RETURN_IF_ERROR(model.Apply(image));
+  RETURN_IF_ERROR(write());
+  return model.Delete(image);
+}
 
 class SnapshotsTest : public SmallImageTest {
  protected:
@@ -220,6 +250,43 @@ TEST_P(SnapshotsTest, SurviveACrashAtAnyPoint) {
         ASSERT_TRUE(snapshots == before.snapshots ||
                     (after != states.end() && snapshots == after->snapshots));
       });
+}
+
+// A snapshot is there as soon as it was said to be made, and the disk is lost
+// to no fault that passes.
+TEST_P(SnapshotsTest, ComeBackFromEveryFault) {
+  if (create_.refcount_bits <= 2) return;
+  AtEveryFault(created_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    SnapshotModel model(create_.virtual_size, 7);
+    auto image = Open(disk.image());
+    ASSERT_EQ(image.status(), absl::OkStatus());
+    disk.FailCalls(fault);
+    const absl::Status status = UseSnapshots(**image, model);
+    const absl::Status closed = (*image)->Close();
+    image->reset();
+    SCOPED_TRACE(testing::Message() << "last request: " << model.last() << ": "
+                                    << status << ", close: " << closed);
+    MemoryFile file(disk.image_contents());
+    const CheckReport report = CheckFile(file);
+    if (!report.Found(checker::Problem::kDirtyBit)) {
+      ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report);
+    }
+    std::map<std::string, Bytes> snapshots;
+    ASSERT_NO_FATAL_FAILURE(ReadSnapshots(file, snapshots));
+    ASSERT_TRUE(snapshots == model.snapshots() ||
+                snapshots == model.attempted());
+    if (!closed.ok()) return;
+    const auto again = Open(file, /*writable=*/false);
+    ASSERT_EQ(again.status(), absl::OkStatus());
+    Bytes read(create_.virtual_size);
+    ASSERT_EQ((*again)->Read(0, read), absl::OkStatus());
+    if (read == model.applied()) return;
+    for (size_t i = 0; i < read.size(); ++i) {
+      ASSERT_TRUE(read[i] == model.disk().bytes()[i] ||
+                  read[i] == model.disk().attempted()[i])
+          << "byte " << i;
+    }
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, SnapshotsTest,

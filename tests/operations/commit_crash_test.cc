@@ -19,6 +19,7 @@
 namespace qcow2 {
 namespace {
 
+using repair::CallFault;
 using repair::SimulatedDisk;
 using repair::Survival;
 using Bytes = std::vector<std::byte>;
@@ -189,6 +190,35 @@ TEST_F(CommitCrashTest, LeavesTheChainAsItRead) {
       }
     }
   }
+}
+
+TEST_F(CommitCrashTest, ComesBackFromEveryFault) {
+  // Of the one disk; nothing fails on the other.
+  const auto commit = [&](SimulatedDisk& backing, SimulatedDisk& image,
+                          SimulatedDisk& failing, const CallFault& fault) {
+    const std::shared_ptr<Image> below =
+        Open(backing.image(), nullptr, nullptr);
+    const auto disk = Open(image.image(), below, nullptr);
+    failing.FailCalls(fault);
+    CommitOptions options;
+    options.threads = 1;
+    const absl::Status committed = CommitImage(*disk, options);
+    const absl::Status closed = disk->Close();
+    const absl::Status below_closed = below->Close();
+    SCOPED_TRACE(testing::Message()
+                 << committed << ", close: " << closed << ", " << below_closed);
+    MemoryFile below_file(backing.image_contents());
+    MemoryFile file(image.image_contents());
+    ExpectSame(below_file, file);
+  };
+  AtEveryFault(backing_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    SimulatedDisk image(image_);
+    commit(disk, image, disk, fault);
+  });
+  AtEveryFault(image_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    SimulatedDisk backing(backing_);
+    commit(backing, disk, disk, fault);
+  });
 }
 
 }  // namespace
