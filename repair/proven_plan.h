@@ -26,8 +26,7 @@ struct PlanView {
   std::unique_ptr<File> scratch;
   std::unique_ptr<OverlayFile> overlay;
 };
-using MakePlanView =
-    std::function<absl::StatusOr<PlanView>(const File& base)>;
+using MakePlanView = std::function<absl::StatusOr<PlanView>(const File& base)>;
 
 struct ProvenPlan {
   PlanView view;

@@ -57,11 +57,11 @@ struct FleetSummary {
   FleetEnd end = FleetEnd::kComplete;
   int exit_code = 0;
   uint64_t found = 0;
-  uint64_t checked = 0;      // by this run
-  uint64_t earlier = 0;      // by earlier runs of the same round
-  uint64_t left = 0;         // for later runs
-  uint64_t other_names = 0;  // hard links to images that were found
-  uint64_t doubtful = 0;     // files that look like images but are none
+  uint64_t checked = 0;         // by this run
+  uint64_t earlier = 0;         // by earlier runs of the same round
+  uint64_t left = 0;            // for later runs
+  uint64_t other_names = 0;     // hard links to images that were found
+  uint64_t doubtful = 0;        // files that look like images but are none
   StatusCounts by_status = {};  // of those checked
   uint64_t corruptions = 0;
   uint64_t leaks = 0;

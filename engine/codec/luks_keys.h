@@ -58,8 +58,8 @@ enum class LastKey { kRefuse, kRemove };
 absl::StatusOr<LuksChange> RemoveLuksSlot(const LuksArea& area, size_t slot,
                                           LastKey last_key = LastKey::kRefuse);
 
-// The same for every slot that `passphrase` opens; PermissionDenied if none, and
-// FailedPrecondition if there are others that it could not be tried on.
+// The same for every slot that `passphrase` opens; PermissionDenied if none,
+// and FailedPrecondition if there are others that it could not be tried on.
 absl::StatusOr<LuksChange> RemoveLuksPassphrase(
     const LuksArea& area, const Secret& passphrase,
     LastKey last_key = LastKey::kRefuse, const LuksLimits& limits = {});

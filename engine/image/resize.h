@@ -34,9 +34,9 @@ struct ResizeOptions {
 // table than is possible, or for preallocation of a disk that does not grow;
 // FailedPrecondition for an image opened read-only, of version 2 with snapshots
 // (which have no size of their own there), or with bitmaps that cannot follow
-// (CheckBitmapsCanResize in bitmaps.h), and for shrinking without leave. Then nothing has changed. Other
-// errors leave the old size or, if only space was to be given back, the new
-// one.
+// (CheckBitmapsCanResize in bitmaps.h), and for shrinking without leave. Then
+// nothing has changed. Other errors leave the old size or, if only space was to
+// be given back, the new one.
 absl::Status ResizeImage(Image& image, uint64_t size,
                          const ResizeOptions& options);
 

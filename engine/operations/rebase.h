@@ -26,9 +26,9 @@ struct RebaseOptions {
 // Gives `image`, which is open for writing, the backing file of `options`.
 // Unless it is unsafe the disk reads the same afterwards: what `backing`, the
 // opened new backing file, has different is copied to the image first; null if
-// there is to be none. A crash or an error leaves the image with the old backing
-// file and, perhaps, some of its bytes copied, or with the new one and all of
-// them.
+// there is to be none. A crash or an error leaves the image with the old
+// backing file and, perhaps, some of its bytes copied, or with the new one and
+// all of them.
 //
 // Cancelled; as SetBackingFile; else what the disks say.
 absl::Status RebaseImage(Image& image, GuestDisk* backing,

@@ -103,8 +103,9 @@ absl::StatusOr<struct stat> LookAt(const std::string& image_path,
     ASSIGN_OR_RETURN(status, PathDescriptor(AT_FDCWD, path, 0).Look(path));
   }
   if (S_ISBLK(status.st_mode) && policy != NamedFilePolicy::kAny) {
-    return Refusal(path, "it is a block device, which only the policy any has "
-                         "opened");
+    return Refusal(path,
+                   "it is a block device, which only the policy any has "
+                   "opened");
   }
   return status;
 }

@@ -19,11 +19,11 @@ absl::Status CheckTransaction(const File& image, const ImageIdentity& identity,
   const absl::Status same = CheckIdentity(image, identity, *front.header);
   if (same.ok() || (accept_moved_image && contents.ok())) return contents;
   if (contents.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(same.message(),
-                     ", but the contents are those it was written for: the "
-                     "image was moved, or this is a copy of it; if it is the one "
-                     "that is meant, --moved-image has it taken"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        same.message(),
+        ", but the contents are those it was written for: the "
+        "image was moved, or this is a copy of it; if it is the one "
+        "that is meant, --moved-image has it taken"));
   }
   return absl::FailedPreconditionError(absl::StrCat(
       same.message(), ", with other contents: ", contents.message()));
