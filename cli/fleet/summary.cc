@@ -1,6 +1,7 @@
 #include "cli/fleet/summary.h"
 
 #include <algorithm>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -169,25 +170,10 @@ Json DamagedJson(const std::vector<DamagedImage>& damaged) {
   return json;
 }
 
-Json ImagesJson(const FleetSummary& summary) {
+Json NumbersJson(const FleetSummary& summary,
+                 std::span<const SummaryNumber> numbers) {
   Json json;
-  json["found"] = summary.found;
-  json["checked"] = summary.checked;
-  json["earlier"] = summary.earlier;
-  json["left"] = summary.left;
-  json["other_names"] = summary.other_names;
-  json["doubtful"] = summary.doubtful;
-  return json;
-}
-
-Json CountsJson(const FleetSummary& summary) {
-  Json json;
-  json["corruptions"] = summary.corruptions;
-  json["leaks"] = summary.leaks;
-  json["leaked_bytes"] = summary.leaked_bytes;
-  json["warnings"] = summary.warnings;
-  json["suspect_orphans"] = summary.suspect_orphans;
-  json["unreadable_bytes"] = summary.unreadable_bytes;
+  for (const auto& [name, number] : numbers) json[name] = summary.*number;
   return json;
 }
 
@@ -266,9 +252,9 @@ std::string SummaryJson(const FleetSummary& summary, JsonLayout layout) {
   Json body;
   body["end"] = NameOf(summary.end);
   body["exit_code"] = summary.exit_code;
-  body["images"] = ImagesJson(summary);
+  body["images"] = NumbersJson(summary, kImageNumbers);
   body["by_status"] = StatusesJson(summary);
-  body["counts"] = CountsJson(summary);
+  body["counts"] = NumbersJson(summary, kCountNumbers);
   body["damaged"] = DamagedJson(summary.damaged);
   body["damaged_omitted"] = summary.damaged_omitted;
   if (summary.change) body["change"] = ChangeJson(*summary.change);

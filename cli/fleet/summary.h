@@ -78,6 +78,30 @@ struct FleetSummary {
   std::vector<std::string> errors;
 };
 
+// The numbers of a summary by their names in JSON.
+struct SummaryNumber {
+  const char* name;
+  uint64_t FleetSummary::*number;
+};
+// Those about images, under "images".
+inline constexpr SummaryNumber kImageNumbers[] = {
+    {"found", &FleetSummary::found},
+    {"checked", &FleetSummary::checked},
+    {"earlier", &FleetSummary::earlier},
+    {"left", &FleetSummary::left},
+    {"other_names", &FleetSummary::other_names},
+    {"doubtful", &FleetSummary::doubtful},
+};
+// Those about what was found in them, under "counts".
+inline constexpr SummaryNumber kCountNumbers[] = {
+    {"corruptions", &FleetSummary::corruptions},
+    {"leaks", &FleetSummary::leaks},
+    {"leaked_bytes", &FleetSummary::leaked_bytes},
+    {"warnings", &FleetSummary::warnings},
+    {"suspect_orphans", &FleetSummary::suspect_orphans},
+    {"unreadable_bytes", &FleetSummary::unreadable_bytes},
+};
+
 // Adds an image that was checked and has `overlays` lying on it.
 void AddToSummary(const ImageReport& report, uint64_t overlays,
                   FleetSummary& summary);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -61,22 +62,11 @@ FleetEnd EndNamed(const std::string& name) {
   return FleetEnd::kCancelled;
 }
 
-void MergeImages(const Json& images, FleetSummary& summary) {
-  summary.found += NumberAt(images, "found");
-  summary.checked += NumberAt(images, "checked");
-  summary.earlier += NumberAt(images, "earlier");
-  summary.left += NumberAt(images, "left");
-  summary.other_names += NumberAt(images, "other_names");
-  summary.doubtful += NumberAt(images, "doubtful");
-}
-
-void MergeCounts(const Json& counts, FleetSummary& summary) {
-  summary.corruptions += NumberAt(counts, "corruptions");
-  summary.leaks += NumberAt(counts, "leaks");
-  summary.leaked_bytes += NumberAt(counts, "leaked_bytes");
-  summary.warnings += NumberAt(counts, "warnings");
-  summary.suspect_orphans += NumberAt(counts, "suspect_orphans");
-  summary.unreadable_bytes += NumberAt(counts, "unreadable_bytes");
+void MergeNumbers(const Json& json, std::span<const SummaryNumber> numbers,
+                  FleetSummary& summary) {
+  for (const auto& [name, number] : numbers) {
+    summary.*number += NumberAt(json, name);
+  }
 }
 
 void MergeDamaged(const Json& json, FleetSummary& summary) {
@@ -115,8 +105,8 @@ void MergeChange(const Json& json, FleetSummary& summary) {
 void MergeSummary(const Json& json, FleetSummary& summary) {
   summary.end = std::max(summary.end, EndNamed(TextAt(json, "end")));
   summary.exit_code |= ExitCodeAt(json);
-  MergeImages(PartAt(json, "images"), summary);
-  MergeCounts(PartAt(json, "counts"), summary);
+  MergeNumbers(PartAt(json, "images"), kImageNumbers, summary);
+  MergeNumbers(PartAt(json, "counts"), kCountNumbers, summary);
   const Json by_status = PartAt(json, "by_status");
   for (size_t i = 0; i < summary.by_status.size(); ++i) {
     const std::string name(NameOf(static_cast<ImageStatus>(i)));
