@@ -20,6 +20,7 @@
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
+#include "tests/engine/small_image_test.h"
 #include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
@@ -46,26 +47,9 @@ bool IsOldOrZero(const Bytes& now, const Bytes& old, uint64_t unit) {
   return true;
 }
 
-Bytes Contents(Image& image) {
-  Bytes bytes(image.size_bytes());
-  EXPECT_EQ(image.Read(0, bytes), absl::OkStatus());
-  return bytes;
-}
-
-class EmptyImageTest : public testing::TestWithParam<EngineVariant> {
+class EmptyImageTest : public VariantTest {
  protected:
   static constexpr uint64_t kVmStateBytes = 5000;
-
-  absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
-                                              bool writable = true) {
-    ImageOptions options;
-    options.writable = writable;
-    options.l2_cache_bytes = 0;
-    options.refcount_cache_bytes = 0;
-    options.overlap_check = kOverlapAll;
-    MemoryFile none;
-    return GetParam().Open(file, none, std::move(options));
-  }
 
   void SetUp() override {
     CreateOptions create = GetParam().create;

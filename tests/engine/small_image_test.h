@@ -1,5 +1,5 @@
-// What tests of small images of every kind start with: a new image, and a way
-// to open it in which nothing waits in a cache.
+// What tests of images of every kind start with: a way to open them in which
+// nothing waits in a cache, and a small new image.
 //
 // For tests only.
 #ifndef TESTS_ENGINE_SMALL_IMAGE_TEST_H_
@@ -23,8 +23,37 @@
 
 namespace qcow2 {
 
+// All that the disk reads as.
+inline std::vector<std::byte> Contents(Image& image) {
+  std::vector<std::byte> bytes(image.size_bytes());
+  EXPECT_EQ(image.Read(0, bytes), absl::OkStatus());
+  return bytes;
+}
+
+// With every overlap check, and all that is discarded given back to the file
+// system.
+inline absl::StatusOr<std::unique_ptr<Image>> OpenUncached(
+    const EngineVariant& variant, File& file, bool writable = true) {
+  ImageOptions options;
+  options.writable = writable;
+  options.l2_cache_bytes = 0;
+  options.refcount_cache_bytes = 0;
+  options.pass_discard_other = true;
+  options.overlap_check = kOverlapAll;
+  MemoryFile none;
+  return variant.Open(file, none, std::move(options));
+}
+
+class VariantTest : public testing::TestWithParam<EngineVariant> {
+ protected:
+  static absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
+                                                     bool writable = true) {
+    return OpenUncached(GetParam(), file, writable);
+  }
+};
+
 // For SmallVariants().
-class SmallImageTest : public testing::TestWithParam<EngineVariant> {
+class SmallImageTest : public VariantTest {
  protected:
   // The disk has at most that many clusters, and is not larger than 256 KiB;
   // and it ends with a sector more, in the middle of a cluster.
@@ -38,20 +67,6 @@ class SmallImageTest : public testing::TestWithParam<EngineVariant> {
     MemoryFile file;
     ASSERT_EQ(CreateImage(file, nullptr, create_), absl::OkStatus());
     created_.assign(file.bytes().begin(), file.bytes().end());
-  }
-
-  // With every overlap check, and all that is discarded given back to the file
-  // system.
-  static absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
-                                                     bool writable = true) {
-    ImageOptions options;
-    options.writable = writable;
-    options.l2_cache_bytes = 0;
-    options.refcount_cache_bytes = 0;
-    options.pass_discard_other = true;
-    options.overlap_check = kOverlapAll;
-    MemoryFile none;
-    return GetParam().Open(file, none, std::move(options));
   }
 
   CreateOptions create_;

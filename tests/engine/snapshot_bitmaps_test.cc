@@ -22,12 +22,14 @@
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
 #include "tests/differential/qemu_img.h"
+#include "tests/engine/small_image_test.h"
 #include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
 namespace qcow2 {
 namespace {
 
+using repair::CallFault;
 using repair::SimulatedDisk;
 using testing::HasSubstr;
 using Bytes = std::vector<std::byte>;
@@ -36,23 +38,6 @@ constexpr uint64_t kGranularity = 4096;
 // Neither a multiple of the granularity nor of most cluster sizes.
 constexpr uint64_t kSmall = (100 << 10) + 512;
 constexpr uint64_t kLarge = (260 << 10) + 1024;
-
-absl::StatusOr<std::unique_ptr<Image>> Open(const EngineVariant& variant,
-                                            File& file, bool writable = true) {
-  ImageOptions options;
-  options.writable = writable;
-  options.l2_cache_bytes = 0;
-  options.refcount_cache_bytes = 0;
-  options.overlap_check = kOverlapAll;
-  MemoryFile none;
-  return variant.Open(file, none, std::move(options));
-}
-
-Bytes Contents(Image& image) {
-  Bytes bytes(image.size_bytes());
-  EXPECT_EQ(image.Read(0, bytes), absl::OkStatus());
-  return bytes;
-}
 
 void Fill(Image& image, uint64_t first, uint64_t step, std::byte value) {
   const Bytes data(3000, value);
@@ -71,7 +56,7 @@ std::optional<BitmapInfo> Info(Image& image, const std::string& name) {
   return std::nullopt;
 }
 
-class SnapshotBitmapsTest : public testing::TestWithParam<EngineVariant> {
+class SnapshotBitmapsTest : public VariantTest {
  protected:
   // An image with a snapshot of a disk of `before` bytes, now one of `after`,
   // and bitmaps: "records" and, with something in it, "still".
@@ -80,7 +65,7 @@ class SnapshotBitmapsTest : public testing::TestWithParam<EngineVariant> {
     create.virtual_size = before;
     MemoryFile file;
     ASSERT_EQ(CreateImage(file, nullptr, create), absl::OkStatus());
-    const auto image = Open(GetParam(), file);
+    const auto image = Open(file);
     ASSERT_EQ(image.status(), absl::OkStatus());
     Fill(**image, 0, 20000, std::byte{0x11});
     in_snapshot_ = Contents(**image);
@@ -141,7 +126,7 @@ class SnapshotBitmapsTest : public testing::TestWithParam<EngineVariant> {
     SimulatedDisk disk(bytes_);
     disk.KeepSectorsWhole();
     {
-      const auto image = Open(GetParam(), disk.image());
+      const auto image = Open(disk.image());
       ASSERT_EQ(image.status(), absl::OkStatus());
       ASSERT_EQ(ApplySnapshot((*image)->core(), "s"), absl::OkStatus());
       ASSERT_EQ((*image)->Close(), absl::OkStatus());
@@ -153,7 +138,7 @@ class SnapshotBitmapsTest : public testing::TestWithParam<EngineVariant> {
       if (!report.Found(checker::Problem::kDirtyBit)) {
         ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report);
       }
-      const auto image = Open(GetParam(), file, /*writable=*/false);
+      const auto image = Open(file, /*writable=*/false);
       ASSERT_EQ(image.status(), absl::OkStatus());
       const bool is_new = (*image)->size_bytes() == in_snapshot_.size();
       ++(is_new ? applied : not_applied);
@@ -176,7 +161,7 @@ TEST_P(SnapshotBitmapsTest, FollowTheDiskToItsSize) {
     Prepare(before, after);
     if (HasFailure()) return;
     MemoryFile file(bytes_);
-    auto image = Open(GetParam(), file);
+    auto image = Open(file);
     ASSERT_EQ(image.status(), absl::OkStatus());
     // Recorded and not yet stored.
     ASSERT_EQ((*image)->Write(0, Bytes(1, std::byte{0x33})), absl::OkStatus());
@@ -188,7 +173,7 @@ TEST_P(SnapshotBitmapsTest, FollowTheDiskToItsSize) {
               absl::OkStatus());
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
     EXPECT_EQ(FindingsOf(CheckFile(file)), "");
-    image = Open(GetParam(), file);
+    image = Open(file);
     EXPECT_EQ(Info(**image, "records")->dirty_bytes, before % kGranularity);
   }
 }
@@ -203,31 +188,27 @@ TEST_P(SnapshotBitmapsTest, SurviveACrashWhenTheDiskGrows) {
   CrashEverywhere();
 }
 
-// Every call in turn fails once: the image is the old one or the new one.
-TEST_P(SnapshotBitmapsTest, SurviveAFault) {
+// The image is the old one or the new one.
+TEST_P(SnapshotBitmapsTest, SurviveEveryFault) {
   Prepare(kSmall, kLarge);
-  for (uint64_t skip = 0;; ++skip) {
-    SimulatedDisk disk(bytes_);
-    auto image = Open(GetParam(), disk.image());
+  AtEveryFault(bytes_, [&](SimulatedDisk& disk, const CallFault& fault) {
+    auto image = Open(disk.image());
     ASSERT_EQ(image.status(), absl::OkStatus());
-    const uint64_t before = disk.calls();
-    disk.FailCalls({.skip = skip, .error = skip % 2 == 0 ? EIO : ENOSPC});
+    disk.FailCalls(fault);
     const absl::Status status = ApplySnapshot((*image)->core(), "s");
-    if (status.ok() && disk.calls() - before <= skip) break;
     const absl::Status closed = (*image)->Close();
     image->reset();
-    disk.Heal();
+    SCOPED_TRACE(testing::Message() << status << ", close: " << closed);
     MemoryFile file(disk.image_contents());
     const checker::CheckReport report = CheckFile(file);
     if (!report.Found(checker::Problem::kDirtyBit)) {
-      ASSERT_EQ(TrueCorruptions(report), 0u) << skip << FindingsOf(report);
+      ASSERT_EQ(TrueCorruptions(report), 0u) << FindingsOf(report);
     }
-    const auto again = Open(GetParam(), file, /*writable=*/false);
-    ASSERT_EQ(again.status(), absl::OkStatus()) << skip;
+    const auto again = Open(file, /*writable=*/false);
+    ASSERT_EQ(again.status(), absl::OkStatus());
     (*again)->size_bytes() == in_snapshot_.size() ? ExpectApplied(**again)
                                                   : ExpectNotApplied(**again);
-    ASSERT_FALSE(HasFailure()) << "call " << skip << status << closed;
-  }
+  });
 }
 
 std::vector<EngineVariant> Variants() {
@@ -252,7 +233,7 @@ TEST(SnapshotBitmapsInUseTest, AreInTheWay) {
   const EngineVariant variant{"plain", create, ""};
   Bytes in_use;
   {
-    const auto image = Open(variant, file);
+    const auto image = OpenUncached(variant, file);
     ASSERT_EQ(image.status(), absl::OkStatus());
     ASSERT_EQ(CreateSnapshot((*image)->core(), {.name = "s"}).status(),
               absl::OkStatus());
@@ -264,7 +245,7 @@ TEST(SnapshotBitmapsInUseTest, AreInTheWay) {
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
   }
   MemoryFile crashed(in_use);
-  const auto image = Open(variant, crashed);
+  const auto image = OpenUncached(variant, crashed);
   ASSERT_EQ(image.status(), absl::OkStatus());
   const absl::Status status = ApplySnapshot((*image)->core(), "s");
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -283,7 +264,7 @@ TEST_P(SnapshotBitmapsQemuTest, AreWhatQemuReads) {
   Prepare(kSmall, kLarge);
   MemoryFile file(bytes_);
   {
-    const auto image = Open(GetParam(), file);
+    const auto image = Open(file);
     ASSERT_EQ(image.status(), absl::OkStatus());
     ASSERT_EQ(ApplySnapshot((*image)->core(), "s"), absl::OkStatus());
     ASSERT_EQ((*image)->Close(), absl::OkStatus());

@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "repair/journal/simulated_disk.h"
 #include "tests/differential/qemu_img.h"
+#include "tests/engine/small_image_test.h"
 #include "tests/engine/soundness.h"
 #include "tests/engine/variants.h"
 
@@ -33,25 +34,8 @@ using Bytes = std::vector<std::byte>;
 constexpr std::byte kDisk{1};
 constexpr std::byte kState{7};
 
-Bytes Contents(Image& image) {
-  Bytes bytes(image.size_bytes());
-  EXPECT_EQ(image.Read(0, bytes), absl::OkStatus());
-  return bytes;
-}
-
-class VmStateTest : public testing::TestWithParam<EngineVariant> {
+class VmStateTest : public VariantTest {
  protected:
-  absl::StatusOr<std::unique_ptr<Image>> Open(File& file,
-                                              bool writable = true) {
-    ImageOptions options;
-    options.writable = writable;
-    options.l2_cache_bytes = 0;
-    options.refcount_cache_bytes = 0;
-    options.overlap_check = kOverlapAll;
-    MemoryFile none;
-    return GetParam().Open(file, none, std::move(options));
-  }
-
   // An image with VM state in snapshot "vm", and other VM state that no
   // snapshot has.
   void SetUp() override {
