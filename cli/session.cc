@@ -1,6 +1,8 @@
 #include "cli/session.h"
 
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "cli/other_files.h"
@@ -151,6 +153,10 @@ CheckReport NotOpened(const std::string& path, const absl::Status& status) {
   report.status = checker::CheckStatus::kError;
   report.image.path = path;
   report.errors.emplace_back(status.message());
+  std::error_code failed;
+  if (std::filesystem::is_directory(path, failed)) {
+    report.errors.back() += "; --recursive checks the images in it";
+  }
   return report;
 }
 

@@ -84,8 +84,10 @@ std::string BitmapsText(const std::vector<BitmapInfo>& bitmaps) {
 
 absl::StatusOr<int> RunList(const BitmapOptions& options,
                             const Console& console) {
+  ChainOptions chain = ChainFor(options, false);
+  chain.tuning.metadata_only = true;
   ASSIGN_OR_RETURN(const std::unique_ptr<Image> image,
-                   OpenImage(options.image, ChainFor(options, false)));
+                   OpenImage(options.image, chain));
   ASSIGN_OR_RETURN(const std::vector<BitmapInfo> bitmaps,
                    ListBitmaps(image->core()));
   TextOutput output(console.standard_output);

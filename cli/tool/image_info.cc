@@ -232,6 +232,28 @@ void AppendValues(const Json& object, size_t indent, std::string& text) {
   }
 }
 
+// What a person wants to know first comes first; JSON has no order. That no
+// program holds the refcounts back goes without saying.
+constexpr const char* kTextFields[] = {
+    "filename",
+    "format",
+    "virtual-size",
+    "actual-size",
+    "cluster-size",
+    "encrypted",
+    "backing-filename",
+    "full-backing-filename",
+    "backing-filename-format",
+};
+
+std::string FieldLine(const std::string& key, const Json& value) {
+  std::string line = key + ": " + Scalar(value);
+  if (key.ends_with("-size")) {
+    line += " (" + cli::HumanBytes(value.get<uint64_t>()) + ")";
+  }
+  return line + "\n";
+}
+
 }  // namespace
 
 Json KeySlotsJson(const LuksHeader& header) {
@@ -273,15 +295,10 @@ std::string SnapshotsText(const Json& snapshots) {
 
 std::string InfoText(const Json& info) {
   std::string text;
-  for (const auto& [key, value] : info.items()) {
-    if (key == "snapshots" || key == "format-specific") continue;
-    text += key + ": " + Scalar(value);
-    if (key == "virtual-size" || key == "actual-size" ||
-        key == "cluster-size") {
-      text += " (" + cli::HumanBytes(value.get<uint64_t>()) + ")";
-    }
-    text += "\n";
+  for (const char* const key : kTextFields) {
+    if (info.contains(key)) text += FieldLine(key, info.at(key));
   }
+  if (info.value("dirty-flag", false)) text += "dirty-flag: true\n";
   if (info.contains("snapshots")) text += SnapshotsText(info.at("snapshots"));
   if (info.contains("format-specific")) {
     text += "format-specific:\n";

@@ -83,13 +83,14 @@ absl::StatusOr<uint64_t> LengthOf(const RangeOptions& options,
   const uint64_t size = disk.size_bytes();
   if (offset > size) {
     return absl::OutOfRangeError(absl::StrCat(
-        "offset ", offset, " is past the end of the disk (", size, " bytes)"));
+        "'", disk.name(), "': offset ", offset,
+        " is past the end of the disk, which has ", size, " bytes"));
   }
   const uint64_t length = options.length.value_or(size - offset);
   if (length <= size - offset) return length;
-  return absl::OutOfRangeError(absl::StrCat(length, " bytes at offset ", offset,
-                                            " reach past the end of the disk (",
-                                            size, " bytes)"));
+  return absl::OutOfRangeError(absl::StrCat(
+      "'", disk.name(), "': the range at offset ", offset, " of length ",
+      length, " ends past the end of the disk, which has ", size, " bytes"));
 }
 
 std::string_view AsText(std::span<const std::byte> bytes) {

@@ -24,7 +24,12 @@ absl::Status CheckParts(const File& file, const Header& header,
     return absl::InvalidArgumentError(
         "a damaged image can be read, not written");
   }
-  if (header.crypt_method != kCryptNone && options.cipher == nullptr) {
+  if (options.metadata_only && options.writable) {
+    return absl::InvalidArgumentError(
+        "an image opened for its metadata can be read, not written");
+  }
+  if (header.crypt_method != kCryptNone && options.cipher == nullptr &&
+      !options.metadata_only) {
     return absl::FailedPreconditionError(absl::StrCat(
         file.name(), ": the image is encrypted and needs its passphrase"));
   }
@@ -77,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Image>> Image::Open(std::unique_ptr<File> file,
   core.backing = std::move(options.backing);
   core.cipher = std::move(options.cipher);
   core.cipher_by_host_offset = header.crypt_method == kCryptLuks;
+  core.metadata_only = options.metadata_only;
   core.writable = options.writable;
   core.size_bytes = header.size;
   core.cache_clean_interval = options.cache_clean_interval;
@@ -118,9 +124,9 @@ absl::Status Image::CheckRange(uint64_t offset, uint64_t length) const {
   }
   const uint64_t size = size_bytes();
   if (offset <= size && length <= size - offset) return absl::OkStatus();
-  return absl::OutOfRangeError(
-      absl::StrCat(name_, ": ", length, " bytes at offset ", offset,
-                   " reach past the end of the disk (", size, " bytes)"));
+  return absl::OutOfRangeError(absl::StrCat(
+      name_, ": the range at offset ", offset, " of length ", length,
+      " ends past the end of the disk, which has ", size, " bytes"));
 }
 
 absl::Status Image::CheckWrite(uint64_t offset, uint64_t length) const {

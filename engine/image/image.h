@@ -54,6 +54,9 @@ struct ImageTuning {
   // and what the file ends before is DataLoss instead of zeros. Only without
   // writing.
   bool salvage = false;
+  // For what the metadata tells alone: an encrypted image needs no cipher, and
+  // guest data cannot be read. Only without writing.
+  bool metadata_only = false;
 };
 
 // How one image is opened.

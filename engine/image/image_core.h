@@ -41,6 +41,8 @@ struct ImageCore {
   // Sectors are numbered by their place in the file (LUKS), or else by their
   // place on the disk.
   bool cipher_by_host_offset = false;
+  // Guest data is not to be read: see ImageTuning.
+  bool metadata_only = false;
   std::unique_ptr<ClusterReader> reader;
   bool writable = false;
   // Guest bytes, as the header has it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "engine/image/image_core.h"
 #include "engine/status_macros.h"
 
@@ -36,6 +37,10 @@ absl::Status ReadBacking(ImageCore& core, uint64_t offset,
 
 absl::Status ReadGuest(ImageCore& core, const std::vector<uint64_t>* l1,
                        uint64_t offset, std::span<std::byte> buffer) {
+  if (core.metadata_only) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        core.file->name(), ": the image was opened for its metadata alone"));
+  }
   while (!buffer.empty()) {
     ASSIGN_OR_RETURN(const MappedExtent extent,
                      Map(core, l1, offset, buffer.size()));

@@ -100,6 +100,7 @@ TEST_F(ProgramTest, WhatIsNoFileIsRefused) {
   } cases[] = {
       {folder_ / "missing", "No such file or directory"},
       {folder, "is a directory"},
+      {folder, "--recursive"},
       {fifo, "is a FIFO"},
       {"/dev/null", "is a character device"},
       {"", "No such file or directory"},

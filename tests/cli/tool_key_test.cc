@@ -210,5 +210,21 @@ TEST_F(ToolKeyTest, WhatQemuAddsAndRemoves) {
   EXPECT_TRUE(Opens("first"));
 }
 
+// What the header tells needs no passphrase; bitmaps are not encrypted.
+TEST_F(ToolKeyTest, ListsNeedNoPassphrase) {
+  ASSERT_EQ(
+      Tool({"bitmap", "add", Option("secret", "first"), path_, "b"}).exit_code,
+      0);
+  ASSERT_EQ(Tool({"snapshot", "create", Option("secret", "first"), path_, "s"})
+                .exit_code,
+            0);
+  const Outcome bitmaps = Tool({"bitmap", "list", path_});
+  EXPECT_EQ(bitmaps.exit_code, 0) << bitmaps.standard_error;
+  EXPECT_NE(bitmaps.standard_output.find("\nb "), std::string::npos);
+  const Outcome snapshots = Tool({"snapshot", "list", path_});
+  EXPECT_EQ(snapshots.exit_code, 0) << snapshots.standard_error;
+  EXPECT_EQ(Tool({"read", "--length=3", path_}).exit_code, 1);
+}
+
 }  // namespace
 }  // namespace qcow2

@@ -99,8 +99,27 @@ TEST_F(ToolTest, WhatIsWrittenIsRead) {
   ExpectClean(path);
 }
 
+TEST_F(ToolTest, InfoBeginsWithWhatAPersonAsksFirst) {
+  const std::string base = Image();
+  const std::string path = Path("top.qcow2");
+  ASSERT_RUNS(Tool({"create", "--backing-file=" + base, path}));
+  const std::string text = Tool({"info", path}).standard_output;
+  EXPECT_TRUE(text.starts_with("filename: " + path +
+                               "\nformat: qcow2\n"
+                               "virtual-size: 8388608 (8 MiB)\nactual-size: "))
+      << text;
+  EXPECT_LT(text.find("\nbacking-filename: " + base + "\n"),
+            text.find("\nformat-specific:\n  "))
+      << text;
+  EXPECT_EQ(text.find("dirty-flag"), std::string::npos) << text;
+}
+
 TEST_F(ToolTest, NothingPastTheEndOfTheDisk) {
   const std::string path = Image();
+  EXPECT_EQ(Tool({"read", "--offset=1M", "--length=8M", path}).standard_error,
+            "qcow2-tool: '" + path +
+                "': the range at offset 1048576 of length 8388608 ends past "
+                "the end of the disk, which has 8388608 bytes\n");
   EXPECT_EQ(Tool({"read", "--offset=8M", "--length=1", path}).exit_code, 1);
   EXPECT_EQ(Tool({"write", "--offset=8M", "--length=1", "--pattern=1", path})
                 .exit_code,
