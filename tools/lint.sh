@@ -13,7 +13,8 @@ source "$root/tools/setup.sh"
 ensure_packages "${packages_to_lint[@]}" || exit 8
 cd "$root"
 if (($# == 0)); then
-  mapfile -t files < <(git ls-files '*.cc' '*.h' '*.sh' .ci/run)
+  mapfile -t files < <(git ls-files '*.cc' '*.h' '*.sh' .ci/run \
+    packaging/systemd/notify)
   set -- "${files[@]}"
 fi
 
@@ -22,7 +23,7 @@ for file in "$@"; do
   case "$file" in
     *.cc) sources+=("$file") units+=("$file") ;;
     *.h) sources+=("$file") ;;
-    *.sh | */run) scripts+=("$file") ;;
+    *.sh | */run | */notify) scripts+=("$file") ;;
   esac
 done
 

@@ -16,7 +16,7 @@ packages_to_test=(
   "${packages_to_run[@]}"
   clang libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev
   libnbd-bin mandoc nbdkit nbdkit-plugin-dev python3 python3-jsonschema
-  qemu-utils
+  python3-seccomp qemu-utils systemd
 )
 # To look over the sources: the headers of the libraries and the tools.
 # shellcheck disable=SC2034  # Used by tools/lint.sh.
