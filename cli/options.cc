@@ -549,4 +549,16 @@ std::vector<std::string> OptionNames() {
   return names;
 }
 
+CommandRow DescribeProgram() {
+  CLI::App app(kDescription);
+  CLI::App merge("Make one report of those of several runs");
+  Options options;
+  DefineOptions(app, options);
+  DefineMergeOptions(merge, options);
+  CommandRow program = DescribeCommand(app);
+  program.commands.push_back(DescribeCommand(merge));
+  program.commands.back().name = "merge";
+  return program;
+}
+
 }  // namespace qcow2::cli

@@ -13,6 +13,7 @@
 
 #include "checker/check.h"
 #include "checker/overlap_classes.h"
+#include "cli/command_table.h"
 #include "cli/fleet/fleet_options.h"
 #include "engine/storage/named_file.h"
 #include "repair/plan.h"
@@ -82,6 +83,9 @@ bool MayWrite(const Options& options);
 // The names of all long options in --help, without dashes, for the test that
 // the manual page has them all.
 std::vector<std::string> OptionNames();
+
+// All options, and merge as a subcommand, for the completions of shells.
+CommandRow DescribeProgram();
 
 }  // namespace qcow2::cli
 
