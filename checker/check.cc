@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "checker/deep_pass.h"
 #include "checker/graph.h"
 #include "checker/l2_tables.h"
+#include "checker/ownership_collector.h"
 #include "checker/passes.h"
 #include "checker/pattern_pass.h"
 #include "checker/refcount_structures.h"
@@ -49,6 +51,8 @@ class GraphCheck {
   ReferencePassResult references_;
   // Of the whole image, if it fitted and somebody wants it.
   std::unique_ptr<ReferenceMap> whole_map_;
+  // If somebody wants to know who owns what.
+  std::optional<OwnershipCollector> ownership_;
   uint64_t highest_cluster_ = 0;
 };
 
@@ -97,6 +101,7 @@ uint64_t GraphCheck::RunWindow(uint64_t first, uint64_t end) {
   FindSharedRefcountBlocks(state_, structures_, map);
   RunAttributionPass(state_, tables_, structures_, compared, map,
                      /*judge_copied=*/!state_.options.qemu_compatible);
+  if (ownership_) ownership_->AddWindow(structures_, compared, map);
   highest_cluster_ =
       std::max(highest_cluster_, compared.highest_cluster_in_use);
   if (first_window && window_end >= end && state_.options.graph != nullptr) {
@@ -110,11 +115,15 @@ void GraphCheck::Run() {
   structures_ = ReadRefcountStructures(state_);
   state_.statistics.l2_tables = tables_.size();
   state_.statistics.refcount_blocks = structures_.blocks.size();
+  if (state_.options.ownership != nullptr) {
+    ownership_.emplace(state_, *state_.options.ownership);
+  }
   // Data may end in the cluster that the end of the file cuts off.
   const uint64_t end = state_.model.FileClusters() + 1;
   for (uint64_t first = 0; first < end && !state_.reader.Cancelled();) {
     first = RunWindow(first, end);
   }
+  if (ownership_) ownership_->Finish(tables_, structures_);
   if (state_.reader.Cancelled()) return;
   if (state_.statistics.passes > 1) JoinWindows(state_.sink);
   RunPatternPass(state_, tables_, references_);

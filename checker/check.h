@@ -20,6 +20,7 @@
 namespace qcow2::checker {
 
 struct Graph;
+struct OwnershipMap;
 
 // What the reference map may take unless told otherwise: enough for several TiB
 // in 64 KiB clusters allocated in random order, and for most images many times
@@ -65,6 +66,9 @@ struct CheckOptions {
   OpenOtherFile open_other_file;
   // When set, filled with what the check learnt of the image's structure.
   Graph* graph = nullptr;
+  // When set, filled with who owns what, for pictures. Takes a second reading of
+  // the tables.
+  OwnershipMap* ownership = nullptr;
 
   // Findings of each kind of problem that are kept; 0: no limit.
   uint64_t MaxPerProblem() const {

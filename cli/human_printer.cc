@@ -175,9 +175,7 @@ std::string CheckVerdict(const CheckReport& report) {
 }
 
 std::string Verdict(const ImageReport& report) {
-  return Printable(report.found.image.path) + ": " +
-         (report.transaction.has_value() ? TransactionVerdict(report)
-                                         : CheckVerdict(report.found)) +
+  return Printable(report.found.image.path) + ": " + VerdictInWords(report) +
          "\n";
 }
 
@@ -302,6 +300,11 @@ std::string ReadLine(const CheckReport& report) {
 }
 
 }  // namespace
+
+std::string VerdictInWords(const ImageReport& report) {
+  return report.transaction.has_value() ? TransactionVerdict(report)
+                                        : CheckVerdict(report.found);
+}
 
 std::string HumanReport(const ImageReport& report) {
   if (report.change.has_value()) return ChangeText(report);

@@ -11,6 +11,10 @@
 
 namespace qcow2::cli {
 
+// The first line of a report without the name of the image: "CORRUPT: 3
+// corruptions, 4 leaks".
+std::string VerdictInWords(const ImageReport& report);
+
 // The whole report of one image, ending with a newline.
 std::string HumanReport(const ImageReport& report);
 

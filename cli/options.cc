@@ -130,6 +130,12 @@ void AddReportOptions(CLI::App& app, Options& options) {
            [&](const std::string& value) {
              return TakeFileName(value, options.metrics_file);
            });
+  AddValue(
+      app, "--map", "FILE.svg",
+      "Also draw to FILE, as SVG, who owns which cluster and what is damaged",
+      [&](const std::string& value) {
+        return TakeFileName(value, options.map_file);
+      });
   AddValue(app, "--max-problems", "N",
            "List at most N findings an image (default 1000, 0 for all); the "
            "counts are always complete",
@@ -449,6 +455,16 @@ std::string WrongRepair(const CLI::App& app, const Options& options) {
   });
 }
 
+std::string WrongPicture(const Options& options) {
+  if (!WantsPicture(options)) return {};
+  if (options.images.size() == 1 && !options.fleet.any() &&
+      options.fleet.max_rate_bytes == 0) {
+    return {};
+  }
+  return "--map draws one IMAGE; it takes none of the options of "
+         "runs over many";
+}
+
 // Images are what both kinds of command lines cannot do without.
 std::string WrongImages(const Options& options) {
   if (options.qemu_compatible) {
@@ -498,6 +514,7 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
     if (wrong.empty()) {
       wrong = WrongFleet(options.fleet, options.task == Task::kCheck);
     }
+    if (wrong.empty()) wrong = WrongPicture(options);
   } else if (wrong.empty() && options.force_share && MayWrite(options)) {
     wrong = "-U cannot be combined with -r: an image in use is not repaired";
   }

@@ -29,6 +29,20 @@ TEST(OptionsTest, Defaults) {
   EXPECT_FALSE(options.qemu_compatible);
 }
 
+TEST(OptionsTest, PicturesAreOfOneImage) {
+  EXPECT_EQ(Parsed({"--map=m.svg", "a"}).map_file, "m.svg");
+  EXPECT_EQ(Parsed({"--map=m.svg", "--repair", "a"}).map_file, "m.svg");
+  for (const Arguments& wrong :
+       {Arguments{"--map=m.svg", "a", "b"},
+        Arguments{"--map=m.svg", "--recursive", "a"},
+        Arguments{"--map=m.svg", "--max-rate=1M", "a"},
+        Arguments{"--map=m.svg", "--explain=list"}, Arguments{"--map=", "a"}}) {
+    const CommandLine result = ParseCommandLine(wrong);
+    EXPECT_FALSE(result.options.has_value());
+    EXPECT_EQ(result.exit_code, kExitUsageError);
+  }
+}
+
 TEST(OptionsTest, EveryOption) {
   const Options options =
       Parsed({"--overlap-check=none,+active-l2", "--deep", "--output", "ndjson",

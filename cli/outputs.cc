@@ -1,8 +1,12 @@
 #include "cli/outputs.h"
 
+#include <sys/stat.h>
+
 #include <ctime>
 #include <utility>
 
+#include "cli/human_printer.h"
+#include "cli/picture/svg_map.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::cli {
@@ -14,9 +18,23 @@ StreamShape ShapeOf(const Options& options) {
                                     : StreamShape::kList;
 }
 
-absl::Status OpenFile(const std::string& path,
+// Whether two paths lead to the same file.
+bool SameFile(const std::string& one, const std::string& other) {
+  struct stat a;
+  struct stat b;
+  return stat(one.c_str(), &a) == 0 && stat(other.c_str(), &b) == 0 &&
+         a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+absl::Status OpenFile(const std::string& path, const Options& options,
                       std::optional<OutputFile>& file) {
   if (path.empty()) return absl::OkStatus();
+  // An image whose header is damaged does not look like one.
+  for (const std::string& image : options.images) {
+    if (!SameFile(path, image)) continue;
+    return absl::InvalidArgumentError("'" + path +
+                                      "' is the image; not overwriting it");
+  }
   absl::StatusOr<OutputFile> created = OutputFile::Create(path);
   if (!created.ok()) return created.status();
   file.emplace(*std::move(created));
@@ -46,8 +64,9 @@ Outputs::Outputs(const Options& options, const Surroundings& surroundings)
             options.images.size(), ShapeOf(options)) {}
 
 absl::Status Outputs::Open(const Options& options) {
-  RETURN_IF_ERROR(OpenFile(options.report_file, report_));
-  return OpenFile(options.metrics_file, metrics_);
+  RETURN_IF_ERROR(OpenFile(options.report_file, options, report_));
+  RETURN_IF_ERROR(OpenFile(options.metrics_file, options, metrics_));
+  return OpenFile(options.map_file, options, map_);
 }
 
 absl::Status Outputs::Add(const ImageReport& report, int64_t earlier_success) {
@@ -66,6 +85,16 @@ absl::Status Outputs::Add(const ImageReport& report, int64_t earlier_success) {
 
 void Outputs::AddRemembered(const ImageMetrics& image) {
   if (metrics_) images_.push_back(image);
+}
+
+absl::Status Outputs::AddPicture(const ImageReport& report,
+                                 const Picture& picture) {
+  if (map_) {
+    RETURN_IF_ERROR(map_->Append(
+        SvgDocument(picture, report.found.image.path, VerdictInWords(report))));
+    RETURN_IF_ERROR(map_->Commit());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Outputs::End(const FleetSummary* summary) {

@@ -1,5 +1,5 @@
 // Everything the reports of a run go to: standard output, the file of --report
-// and that of --metrics.
+// and that of --metrics, and the picture of --map.
 #ifndef CLI_OUTPUTS_H_
 #define CLI_OUTPUTS_H_
 
@@ -15,6 +15,7 @@
 #include "cli/metrics_printer.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/picture/picture.h"
 #include "cli/report_stream.h"
 #include "cli/surroundings.h"
 
@@ -37,6 +38,9 @@ class Outputs {
   // What is known of an image that this run did not check, for the metrics.
   void AddRemembered(const ImageMetrics& image);
 
+  // Draws the image the report is of, for the files that show it.
+  absl::Status AddPicture(const ImageReport& report, const Picture& picture);
+
   // Puts the files in their places. With the summary if there is one.
   absl::Status End(const FleetSummary* summary);
 
@@ -49,6 +53,7 @@ class Outputs {
   ReportStream file_;
   std::optional<OutputFile> report_;
   std::optional<OutputFile> metrics_;
+  std::optional<OutputFile> map_;
   std::vector<ImageMetrics> images_;
 };
 

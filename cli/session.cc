@@ -44,6 +44,9 @@ class Watched {
   Watched& operator=(const Watched&) = delete;
 
   const checker::CheckOptions& options() const { return check_; }
+  void FillOwnership(checker::OwnershipMap* ownership) {
+    check_.ownership = ownership;
+  }
 
  private:
   checker::CheckOptions check_;
@@ -84,13 +87,36 @@ std::optional<std::pair<Problem, std::string>> JudgeJournal(
 }
 
 CheckReport CheckPath(const std::string& path, const Options& options,
-                      const Surroundings& surroundings) {
+                      const Surroundings& surroundings,
+                      checker::OwnershipMap* ownership) {
   const absl::StatusOr<std::unique_ptr<File>> file =
       OpenImage(path, options.force_share);
   if (!file.ok()) return NotOpened(path, file.status());
-  CheckReport report = CheckOpenImage(**file, path, options, surroundings);
+  CheckReport report =
+      CheckOpenImage(**file, path, options, surroundings, ownership);
   AddPendingJournal(path, report);
   return report;
+}
+
+// What options.task is, if neither a check nor a repair.
+ImageReport UndoneOrRecovered(const std::string& path, const Options& options,
+                              const Surroundings& surroundings) {
+  Watched watched(path, options, surroundings);
+  const repair::JournalPaths paths = PathsFrom(options);
+  if (options.task == Task::kDiscard) {
+    return FromRepair(
+        repair::DiscardFreed(path, {.check = watched.options(),
+                                    .dry_run = options.dry_run,
+                                    .paths = paths,
+                                    .keep_undo = options.keep_undo}));
+  }
+  const repair::RecoverRequest request{
+      .check = watched.options(),
+      .paths = paths,
+      .options = {.accept_moved_image = options.moved_image}};
+  return FromRepair(options.task == Task::kUndo
+                        ? repair::UndoImage(path, request)
+                        : repair::RecoverImage(path, request));
 }
 
 }  // namespace
@@ -162,8 +188,10 @@ CheckReport NotOpened(const std::string& path, const absl::Status& status) {
 
 CheckReport CheckOpenImage(const File& file, const std::string& path,
                            const Options& options,
-                           const Surroundings& surroundings) {
+                           const Surroundings& surroundings,
+                           checker::OwnershipMap* ownership) {
   Watched watched(path, options, surroundings);
+  watched.FillOwnership(ownership);
   return checker::CheckImage(file, path, watched.options());
 }
 
@@ -182,29 +210,18 @@ repair::RepairReport RepairPath(const std::string& path, const Options& options,
 }
 
 ImageReport ProcessImage(const std::string& path, const Options& options,
-                         const Surroundings& surroundings) {
+                         const Surroundings& surroundings,
+                         checker::OwnershipMap* ownership) {
   if (options.task == Task::kCheck) {
-    return {.found = CheckPath(path, options, surroundings)};
+    return {.found = CheckPath(path, options, surroundings, ownership)};
   }
   if (options.task == Task::kRepair) {
+    if (ownership != nullptr) CheckPath(path, options, surroundings, ownership);
     return FromRepair(RepairPath(path, options, surroundings));
   }
-  Watched watched(path, options, surroundings);
-  const repair::JournalPaths paths = PathsFrom(options);
-  if (options.task == Task::kDiscard) {
-    return FromRepair(
-        repair::DiscardFreed(path, {.check = watched.options(),
-                                    .dry_run = options.dry_run,
-                                    .paths = paths,
-                                    .keep_undo = options.keep_undo}));
-  }
-  const repair::RecoverRequest request{
-      .check = watched.options(),
-      .paths = paths,
-      .options = {.accept_moved_image = options.moved_image}};
-  return FromRepair(options.task == Task::kUndo
-                        ? repair::UndoImage(path, request)
-                        : repair::RecoverImage(path, request));
+  ImageReport report = UndoneOrRecovered(path, options, surroundings);
+  if (ownership != nullptr) CheckPath(path, options, surroundings, ownership);
+  return report;
 }
 
 }  // namespace qcow2::cli

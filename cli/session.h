@@ -28,9 +28,11 @@ checker::CheckReport NotOpened(const std::string& path,
                                const absl::Status& status);
 
 // Checks an open image as `options` say, showing progress where that is due.
+// Fills `ownership` if there is one.
 checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
                                     const Options& options,
-                                    const Surroundings& surroundings);
+                                    const Surroundings& surroundings,
+                                    checker::OwnershipMap* ownership = nullptr);
 
 // Locks an open image as OpenImage() does, with the same errors.
 absl::Status LockAsReader(File& file, const std::string& path);
@@ -47,9 +49,11 @@ void AddPendingJournal(const std::string& path, checker::CheckReport& report);
 
 // Does with the image at `path` what `options` say: checks, repairs, recovers,
 // undoes or discards. A check also looks whether a repair of the image was cut
-// short.
+// short. `ownership`, if given, is filled with what is in the image as it is
+// reported: before a repair, or after what else was done.
 ImageReport ProcessImage(const std::string& path, const Options& options,
-                         const Surroundings& surroundings);
+                         const Surroundings& surroundings,
+                         checker::OwnershipMap* ownership = nullptr);
 
 // The repair alone; options.task is kRepair.
 repair::RepairReport RepairPath(const std::string& path, const Options& options,

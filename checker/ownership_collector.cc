@@ -1,0 +1,738 @@
+#include "checker/ownership_collector.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "checker/l2_entry_judge.h"
+#include "checker/l2_scan.h"
+#include "checker/refcount_runs.h"
+#include "checker/table_walk.h"
+#include "engine/format/header.h"
+#include "engine/format/refcount_block.h"
+
+namespace qcow2::checker {
+namespace {
+
+// Runs a thread keeps before it hands them over.
+constexpr size_t kMaxPending = 4096;
+// Around damage this many clusters are shown exactly, and this many from both
+// ends of a long run of it.
+constexpr uint64_t kExactAround = 16;
+constexpr uint64_t kExactEnds = 64;
+// Of all that is exact, in an image that is too large to be so everywhere.
+constexpr uint64_t kMaxExactClusters = uint64_t{1} << 16;
+// Names longer than this are cut: there can be thousands of them.
+constexpr size_t kMaxNameBytes = 200;
+
+// The smallest power of 2 that cuts `length` into kMaxBins stretches.
+uint64_t BinLength(uint64_t length) {
+  uint64_t bin = 1;
+  while (length / bin >= OwnershipMap::kMaxBins) bin *= 2;
+  return bin;
+}
+
+// Calls `visit(bin, units)` for the part of [first, first + count) in each bin.
+template <typename Bins, typename Visit>
+void ForEachBin(Bins& bins, uint64_t bin_length, uint64_t first, uint64_t count,
+                Visit visit) {
+  const uint64_t end = std::min(first + count, bins.size() * bin_length);
+  while (first < end) {
+    const uint64_t bin_end = (first / bin_length + 1) * bin_length;
+    const uint64_t stop = std::min(end, bin_end);
+    visit(bins[first / bin_length], stop - first);
+    first = stop;
+  }
+}
+
+bool IsData(const OwnedRun& run) { return (run.owner & kMetadataOwners) == 0; }
+
+// Whether each cluster of the run is one cluster of the guest.
+bool IsClusterByCluster(const OwnedRun& run) {
+  return IsData(run) && run.cluster_class != ClusterClass::kCompressedData;
+}
+
+// Makes one run of two if the second carries on where the first ends, for the
+// guest as well as in the file.
+bool Merge(OwnedRun& run, const OwnedRun& next) {
+  if (!IsData(run) || run.owner != next.owner || run.disk != next.disk ||
+      run.cluster_class != next.cluster_class ||
+      run.references != next.references ||
+      run.guest_offset_bytes + run.guest_length_bytes !=
+          next.guest_offset_bytes) {
+    return false;
+  }
+  const uint64_t end = run.first_cluster + run.clusters;
+  // Compressed data may begin in the cluster where that before it ends.
+  const bool shares = run.owner == kOwnerCompressedData &&
+                      next.first_cluster + 1 == end && run.clusters > 0;
+  if (next.first_cluster != end && !shares) return false;
+  run.clusters = next.first_cluster + next.clusters - run.first_cluster;
+  run.guest_length_bytes += next.guest_length_bytes;
+  return true;
+}
+
+// The part [first, first + clusters) of a run.
+OwnedRun Cut(OwnedRun run, uint64_t first, uint64_t clusters,
+             uint64_t cluster_size) {
+  if (IsClusterByCluster(run)) {
+    const uint64_t skipped = (first - run.first_cluster) * cluster_size;
+    run.guest_offset_bytes += skipped;
+    run.guest_length_bytes = std::min(
+        run.guest_length_bytes - std::min(skipped, run.guest_length_bytes),
+        clusters * cluster_size);
+  }
+  run.first_cluster = first;
+  run.clusters = clusters;
+  return run;
+}
+
+}  // namespace
+
+// Compares the counts of the blocks one thread visits with the references.
+class OwnershipCollector::CountVisitor : public TableVisitor {
+ public:
+  CountVisitor(OwnershipCollector& collector,
+               const std::vector<const RefcountBlock*>& blocks,
+               const ReferenceMap& references)
+      : collector_(collector),
+        geometry_(collector.geometry_),
+        blocks_(blocks),
+        references_(references) {}
+  ~CountVisitor() override { EndBatch(); }
+
+  void VisitTable(uint64_t index, std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& unreadable,
+                  FindingSink& sink) override;
+  // Counts nothing; that something is in use all the same is a finding.
+  void VisitHole(uint64_t /*index*/, FindingSink& /*sink*/) override {}
+  void EndBatch() override;
+
+ private:
+  void Compare(uint64_t base, uint64_t first, uint64_t end,
+               std::span<const std::byte> bytes);
+  void CompareRun(uint64_t base, uint64_t first, uint64_t end,
+                  const ReferenceCell& cell, std::span<const std::byte> bytes);
+  void Add(uint64_t first, uint64_t clusters, ClusterMark mark);
+
+  OwnershipCollector& collector_;
+  const Geometry& geometry_;
+  const std::vector<const RefcountBlock*>& blocks_;
+  const ReferenceMap& references_;
+  std::vector<MarkedRun> pending_;
+};
+
+void OwnershipCollector::CountVisitor::VisitTable(
+    uint64_t index, std::span<const std::byte> bytes,
+    const std::vector<UnreadableRange>& unreadable, FindingSink& /*sink*/) {
+  const RefcountBlock& block = *blocks_[index];
+  const uint64_t entries = geometry_.refcount_block_entries();
+  const uint64_t base = block.table_index * entries;
+  const uint64_t end = std::min({base + entries, references_.end_cluster(),
+                                 collector_.map_.file_clusters});
+  uint64_t next = std::max(base, references_.first_cluster());
+  if (next >= end) return;
+  for (const UnreadableRange& range : unreadable) {
+    const auto count_at = [&](uint64_t offset) {
+      return base + RefcountsIn(offset - block.offset_bytes,
+                                geometry_.refcount_order());
+    };
+    const uint64_t bad = std::clamp(count_at(range.offset_bytes), next, end);
+    const uint64_t bad_end =
+        std::clamp(count_at(range.offset_bytes + range.length_bytes), bad, end);
+    Compare(base, next, bad, bytes);
+    if (bad_end > bad) Add(bad, bad_end - bad, ClusterMark::kCountUnknown);
+    next = bad_end;
+  }
+  Compare(base, next, end, bytes);
+}
+
+void OwnershipCollector::CountVisitor::Compare(
+    uint64_t base, uint64_t first, uint64_t end,
+    std::span<const std::byte> bytes) {
+  const bool usual_width = geometry_.refcount_order() == kRefcountOrderV2;
+  while (first < end) {
+    if (usual_width) {
+      first = references_
+                  .PassUsual(first, end, bytes.data() + (first - base) * 2,
+                             /*pass_leaks=*/false)
+                  .end;
+      if (first == end) return;
+    }
+    const uint64_t stop = references_.RunEnd(first, end);
+    CompareRun(base, first, stop, references_.At(first), bytes);
+    first = stop;
+  }
+}
+
+void OwnershipCollector::CountVisitor::CompareRun(
+    uint64_t base, uint64_t first, uint64_t end, const ReferenceCell& cell,
+    std::span<const std::byte> bytes) {
+  const uint32_t order = geometry_.refcount_order();
+  const uint64_t expected = std::min(cell.count, geometry_.refcount_max());
+  while (first < end) {
+    const uint64_t stored = GetRefcount(bytes, order, first - base);
+    const uint64_t stop =
+        base + RefcountRunEnd(bytes, order, first - base, end - base, stored);
+    if (stored != expected) {
+      Add(first, stop - first,
+          stored < expected ? ClusterMark::kCountTooLow
+          : expected > 0    ? ClusterMark::kCountTooHigh
+                            : ClusterMark::kLeaked);
+    }
+    first = stop;
+  }
+}
+
+void OwnershipCollector::CountVisitor::Add(uint64_t first, uint64_t clusters,
+                                           ClusterMark mark) {
+  if (!pending_.empty() && pending_.back().mark == mark &&
+      pending_.back().first_cluster + pending_.back().clusters == first) {
+    pending_.back().clusters += clusters;
+    return;
+  }
+  if (pending_.size() >= kMaxPending) EndBatch();
+  pending_.push_back({first, clusters, mark});
+}
+
+void OwnershipCollector::CountVisitor::EndBatch() {
+  const std::lock_guard<std::mutex> lock(collector_.mutex_);
+  for (const MarkedRun& run : pending_) collector_.Mark(run);
+  pending_.clear();
+}
+
+// Collects the owners of the L2 tables one thread visits.
+class OwnershipCollector::OwnerVisitor : public TableVisitor {
+ public:
+  OwnerVisitor(OwnershipCollector& collector, std::span<const L2Table> tables)
+      : collector_(collector),
+        model_(collector.state_.model),
+        geometry_(collector.geometry_),
+        rules_(ScanRulesOf(collector.state_)),
+        qemu_compatible_(collector.state_.options.qemu_compatible),
+        tables_(tables),
+        other_seen_(collector.other_seen_.size()),
+        guest_bins_(collector.map_.guest_bins.size()) {}
+  ~OwnerVisitor() override;
+
+  void VisitTable(uint64_t index, std::span<const std::byte> bytes,
+                  const std::vector<UnreadableRange>& /*unreadable*/,
+                  FindingSink& /*sink*/) override {
+    table_ = &tables_[index];
+    ScanL2Table(bytes, rules_, *this);
+  }
+  // Names nothing.
+  void VisitHole(uint64_t /*index*/, FindingSink& /*sink*/) override {}
+  void EndBatch() override;
+
+  // Called by the scan.
+  void OnRun(const L2Run& run) {
+    Take(run.host_offset_bytes >> geometry_.cluster_bits(), run.entries,
+         run.first_index, run.entries, kOwnerGuestData);
+  }
+  void OnOdd(uint64_t index, L2Entry entry);
+
+ private:
+  // `entries` entries from `entry` on own `clusters` clusters from `first` on.
+  void Take(uint64_t first, uint64_t clusters, uint64_t entry, uint64_t entries,
+            Owner owner);
+  void CountGuest(const OwnedRun& run, uint64_t entries);
+  void CountOther(const OwnedRun& run);
+  void NoteHits(const OwnedRun& run);
+
+  OwnershipCollector& collector_;
+  const ImageModel& model_;
+  const Geometry& geometry_;
+  const L2ScanRules rules_;
+  const bool qemu_compatible_;
+  const std::span<const L2Table> tables_;
+  const L2Table* table_ = nullptr;
+  std::vector<OtherSeen> other_seen_;
+  std::vector<GuestBin> guest_bins_;
+  std::vector<OwnedRun> pending_;
+  std::vector<GuestHit> hits_;
+};
+
+OwnershipCollector::OwnerVisitor::~OwnerVisitor() {
+  EndBatch();
+  const std::lock_guard<std::mutex> lock(collector_.mutex_);
+  for (size_t i = 0; i < other_seen_.size(); ++i) {
+    OtherSeen& seen = collector_.other_seen_[i];
+    seen.snapshot += other_seen_[i].snapshot;
+    seen.compressed += other_seen_[i].compressed;
+    seen.vm_state += other_seen_[i].vm_state;
+  }
+  for (size_t i = 0; i < guest_bins_.size(); ++i) {
+    GuestBin& bin = collector_.map_.guest_bins[i];
+    bin.stored += guest_bins_[i].stored;
+    bin.compressed += guest_bins_[i].compressed;
+    bin.hit += guest_bins_[i].hit;
+  }
+}
+
+void OwnershipCollector::OwnerVisitor::EndBatch() {
+  const std::lock_guard<std::mutex> lock(collector_.mutex_);
+  for (const OwnedRun& run : pending_) collector_.Keep(run);
+  pending_.clear();
+  OwnershipMap& map = collector_.map_;
+  for (const GuestHit& hit : hits_) {
+    if (map.hits.size() < OwnershipMap::kMaxRuns) {
+      map.hits.push_back(hit);
+    } else {
+      ++map.hits_omitted;
+    }
+  }
+  hits_.clear();
+}
+
+void OwnershipCollector::OwnerVisitor::OnOdd(uint64_t index, L2Entry entry) {
+  const EntryReference reference = ReferenceOf(model_, entry, qemu_compatible_);
+  if (reference.length_bytes == 0) return;
+  const uint64_t first = reference.offset_bytes >> geometry_.cluster_bits();
+  const uint64_t last = (reference.offset_bytes + reference.length_bytes - 1) >>
+                        geometry_.cluster_bits();
+  Take(first, last - first + 1, index, 1,
+       reference.whole_cluster ? kOwnerGuestData : kOwnerCompressedData);
+}
+
+void OwnershipCollector::OwnerVisitor::Take(uint64_t first, uint64_t clusters,
+                                            uint64_t entry, uint64_t entries,
+                                            Owner owner) {
+  const GuestRange guest = GuestRangeOf(model_, *table_, entry, entries);
+  OwnedRun run;
+  run.first_cluster = first;
+  run.clusters = clusters;
+  run.owner = guest.vm_state ? kOwnerVmState : owner;
+  run.cluster_class = ClassOf(run.owner, table_->active());
+  run.disk = table_->l1_table;
+  run.references = table_->references;
+  run.guest_offset_bytes = guest.offset_bytes;
+  run.guest_length_bytes = guest.length_bytes;
+  CountOther(run);
+  CountGuest(run, entries);
+  NoteHits(run);
+  if (!pending_.empty() && Merge(pending_.back(), run)) return;
+  if (pending_.size() >= kMaxPending) EndBatch();
+  pending_.push_back(run);
+}
+
+void OwnershipCollector::OwnerVisitor::CountOther(const OwnedRun& run) {
+  if (run.cluster_class == ClusterClass::kGuestData) return;
+  ForEachBin(other_seen_, collector_.map_.bin_clusters, run.first_cluster,
+             run.clusters, [&](OtherSeen& seen, uint64_t clusters) {
+               if (run.owner == kOwnerCompressedData) {
+                 seen.compressed += clusters;
+               } else if (run.owner == kOwnerVmState) {
+                 seen.vm_state += clusters;
+               } else {
+                 seen.snapshot += clusters;
+               }
+             });
+}
+
+void OwnershipCollector::OwnerVisitor::CountGuest(const OwnedRun& run,
+                                                  uint64_t entries) {
+  if (!table_->active() || run.owner == kOwnerVmState) return;
+  ForEachBin(guest_bins_, collector_.map_.guest_bin_clusters,
+             run.guest_offset_bytes >> geometry_.cluster_bits(), entries,
+             [&](GuestBin& bin, uint64_t clusters) {
+               (run.owner == kOwnerCompressedData ? bin.compressed
+                                                  : bin.stored) += clusters;
+             });
+}
+
+void OwnershipCollector::OwnerVisitor::NoteHits(const OwnedRun& run) {
+  collector_.damaged_.Intersect(
+      run.first_cluster, run.clusters, [&](uint64_t first, uint64_t clusters) {
+        const OwnedRun part =
+            Cut(run, first, clusters, geometry_.cluster_size());
+        if (part.guest_length_bytes == 0) return;
+        if (table_->active() && run.owner != kOwnerVmState) {
+          ForEachBin(guest_bins_, collector_.map_.guest_bin_clusters,
+                     part.guest_offset_bytes >> geometry_.cluster_bits(),
+                     geometry_.ClustersFor(part.guest_length_bytes),
+                     [](GuestBin& bin, uint64_t count) { bin.hit += count; });
+        }
+        if (hits_.size() >= OwnershipMap::kMaxRuns) return;
+        hits_.push_back({part.guest_offset_bytes, part.guest_length_bytes,
+                         first, part.disk});
+      });
+}
+
+OwnershipCollector::OwnershipCollector(CheckState& state, OwnershipMap& map)
+    : state_(state), geometry_(*state.model.geometry), map_(map) {
+  map_ = OwnershipMap();
+  map_.cluster_size_bytes = geometry_.cluster_size();
+  map_.file_clusters = state.model.FileClusters();
+  map_.file_size_bytes = state.model.file_size_bytes;
+  map_.guest_size_bytes = state.model.header.size;
+  map_.external_data_file = state.model.external_data_file;
+  map_.counts_known = !state.model.refcounts_unknown;
+  map_.bin_clusters = BinLength(map_.file_clusters);
+  map_.bins.resize(map_.file_clusters / map_.bin_clusters + 1);
+  const uint64_t guest_clusters = geometry_.ClustersFor(map_.guest_size_bytes);
+  map_.guest_bin_clusters = BinLength(guest_clusters);
+  map_.guest_bins.resize(guest_clusters / map_.guest_bin_clusters + 1);
+  other_.resize(map_.bins.size());
+  other_seen_.resize(map_.bins.size());
+}
+
+void OwnershipCollector::AddWindow(const RefcountStructures& structures,
+                                   const ComparePassResult& compared,
+                                   const ReferenceMap& references) {
+  CountData(references);
+  for (const ClusterRun& run : compared.overlaps) {
+    Mark({run.first_cluster, run.clusters, ClusterMark::kOverlap});
+  }
+  CompareCounts(structures, references);
+}
+
+void OwnershipCollector::CountData(const ReferenceMap& references) {
+  constexpr uint64_t kChunk = ReferenceMap::kChunkClusters;
+  const uint64_t end = std::min(references.end_cluster(), map_.file_clusters);
+  for (const uint64_t chunk : references.ChunkIndexes()) {
+    const uint64_t first = std::max(chunk * kChunk, references.first_cluster());
+    const uint64_t stop = std::min((chunk + 1) * kChunk, end);
+    if (first >= stop) continue;
+    references.ForEachRun(
+        first, stop, [&](uint64_t run, uint64_t count, const ReferenceCell& c) {
+          if (c.count == 0 || (c.flags & kReferenceMetadata) != 0) return;
+          if ((c.flags & (kReferenceCopied | kReferenceNotCopied)) == 0) {
+            ForEachBin(other_, map_.bin_clusters, run, count,
+                       [](uint64_t& bin, uint64_t part) { bin += part; });
+            return;
+          }
+          constexpr auto kData = static_cast<size_t>(ClusterClass::kGuestData);
+          ForEachBin(
+              map_.bins, map_.bin_clusters, run, count,
+              [](FileBin& bin, uint64_t part) { bin.clusters[kData] += part; });
+        });
+  }
+}
+
+void OwnershipCollector::CompareCounts(const RefcountStructures& structures,
+                                       const ReferenceMap& references) {
+  if (!map_.counts_known) return;
+  const uint64_t entries = geometry_.refcount_block_entries();
+  std::vector<const RefcountBlock*> blocks;
+  for (const RefcountBlock& block : structures.blocks) {
+    const uint64_t base = block.table_index * entries;
+    if (base >= references.end_cluster() ||
+        base + entries <= references.first_cluster()) {
+      continue;
+    }
+    if (block.readable && !block.duplicate) {
+      blocks.push_back(&block);
+    } else if (!block.readable && !block.past_end && block.offset_bytes != 0) {
+      const uint64_t first = std::max(base, references.first_cluster());
+      Mark({first, std::min(base + entries, references.end_cluster()) - first,
+            ClusterMark::kCountUnknown});
+    }
+  }
+  state_.reader.Expect(blocks.size() * geometry_.cluster_size());
+  std::sort(blocks.begin(), blocks.end(),
+            [](const RefcountBlock* a, const RefcountBlock* b) {
+              return a->offset_bytes < b->offset_bytes;
+            });
+  TableWalk walk;
+  walk.tables = blocks.size();
+  walk.table_bytes = geometry_.cluster_size();
+  walk.offset_of = [&](uint64_t index) { return blocks[index]->offset_bytes; };
+  walk.make_visitor = [&] {
+    return std::make_unique<CountVisitor>(*this, blocks, references);
+  };
+  WalkTables(state_, walk);
+}
+
+void OwnershipCollector::Mark(const MarkedRun& run) {
+  ForEachBin(
+      map_.bins, map_.bin_clusters, run.first_cluster,
+      std::min(run.clusters, map_.file_clusters - std::min(map_.file_clusters,
+                                                           run.first_cluster)),
+      [&](FileBin& bin, uint64_t clusters) {
+        switch (run.mark) {
+          case ClusterMark::kLeaked:
+            bin.clusters[static_cast<size_t>(ClusterClass::kLeaked)] +=
+                clusters;
+            break;
+          case ClusterMark::kCountTooLow:
+            bin.count_too_low += clusters;
+            break;
+          case ClusterMark::kOverlap:
+            bin.overlapping += clusters;
+            break;
+          case ClusterMark::kCountTooHigh:
+          case ClusterMark::kCountUnknown:
+            break;
+        }
+      });
+  if (map_.marks.size() < OwnershipMap::kMaxRuns) {
+    map_.marks.push_back(run);
+  } else {
+    ++map_.marks_omitted;
+  }
+}
+
+void OwnershipCollector::Finish(std::span<const L2Table> tables,
+                                const RefcountStructures& structures) {
+  ChooseExact();
+  AddStructures(tables, structures);
+  WalkL2Tables(tables);
+  map_.cut_short = state_.reader.Cancelled();
+  map_.complete = !sparse_ && !metadata_sparse_ && !map_.cut_short &&
+                  map_.marks_omitted == 0;
+  map_.all_metadata = !metadata_sparse_;
+  if (map_.complete) map_.exact.clear();
+  Sort();
+  CompleteBins();
+  NameDisks();
+}
+
+void OwnershipCollector::ChooseExact() {
+  std::vector<ClusterRun> damaged;
+  for (const MarkedRun& run : map_.marks) {
+    if (run.mark == ClusterMark::kOverlap ||
+        run.mark == ClusterMark::kCountTooLow) {
+      damaged.push_back({run.first_cluster, run.clusters});
+    }
+  }
+  for (const ProblemRow& row : AllProblems()) {
+    if (row.severity != Severity::kCorruption) continue;
+    for (const Finding& finding : state_.sink.FindingsOf(row.problem)) {
+      if (!finding.host.has_value() || finding.host->clusters == 0) continue;
+      damaged.push_back({finding.host->first_cluster, finding.host->clusters});
+    }
+  }
+  uint64_t left = kMaxExactClusters;
+  const auto add = [&](uint64_t first, uint64_t end) {
+    first -= std::min(first, kExactAround);
+    end = std::min(end + kExactAround, map_.file_clusters);
+    if (first >= end || end - first > left) return;
+    left -= end - first;
+    map_.exact.push_back({first, end - first});
+  };
+  add(0, 1);
+  for (const ClusterRun& run : damaged) {
+    const uint64_t end = run.first_cluster + run.clusters;
+    if (run.clusters <= 2 * kExactEnds) {
+      add(run.first_cluster, end);
+    } else {
+      add(run.first_cluster, run.first_cluster + kExactEnds);
+      add(end - kExactEnds, end);
+    }
+  }
+  exact_ = ClusterSet(map_.exact);
+  damaged_ = ClusterSet(std::move(damaged));
+}
+
+void OwnershipCollector::AddStructures(std::span<const L2Table> tables,
+                                       const RefcountStructures& structures) {
+  const ImageModel& model = state_.model;
+  metadata_sparse_ =
+      model.regions.size() + structures.blocks.size() + tables.size() >
+      OwnershipMap::kMaxRuns / 2;
+  const auto add = [&](OwnedRun run, uint64_t offset, uint64_t length) {
+    if (length == 0) return;
+    run.first_cluster = offset >> geometry_.cluster_bits();
+    run.clusters = ((offset + length - 1) >> geometry_.cluster_bits()) -
+                   run.first_cluster + 1;
+    run.cluster_class = ClassOf(run.owner, true);
+    AddStructure(run);
+  };
+  for (const MetadataRegion& region : model.regions) {
+    OwnedRun run;
+    run.owner = region.owner;
+    run.index = region.index;
+    run.references = region.references;
+    if (region.owner == kOwnerInactiveL1) {
+      const auto found = std::lower_bound(
+          model.l1_tables.begin(), model.l1_tables.end(), region.index,
+          [](const L1Table& table, uint64_t index) {
+            return table.active || table.snapshot_index < index;
+          });
+      if (found != model.l1_tables.end()) {
+        run.disk = static_cast<uint32_t>(found - model.l1_tables.begin());
+      }
+    }
+    add(run, region.offset_bytes, region.length_bytes);
+  }
+  for (const RefcountBlock& block : structures.blocks) {
+    if (!block.counted || block.duplicate) continue;
+    OwnedRun run;
+    run.owner = kOwnerRefcountBlock;
+    run.index = block.table_index;
+    add(run, block.offset_bytes, geometry_.cluster_size());
+  }
+  for (const L2Table& table : tables) {
+    OwnedRun run;
+    run.owner = table.active() ? kOwnerActiveL2 : kOwnerInactiveL2;
+    run.disk = table.l1_table;
+    run.index = table.l1_index;
+    run.references = table.references;
+    add(run, table.offset_bytes, geometry_.cluster_size());
+  }
+}
+
+void OwnershipCollector::AddStructure(const OwnedRun& run) {
+  ForEachBin(map_.bins, map_.bin_clusters, run.first_cluster, run.clusters,
+             [&](FileBin& bin, uint64_t clusters) {
+               bin.clusters[static_cast<size_t>(run.cluster_class)] += clusters;
+             });
+  if (!metadata_sparse_) {
+    KeepPart(run);
+    return;
+  }
+  exact_.Intersect(run.first_cluster, run.clusters,
+                   [&](uint64_t first, uint64_t clusters) {
+                     KeepPart(Cut(run, first, clusters, 0));
+                   });
+}
+
+void OwnershipCollector::WalkL2Tables(std::span<const L2Table> tables) {
+  state_.reader.Expect(tables.size() * geometry_.cluster_size());
+  TableWalk walk;
+  walk.tables = tables.size();
+  walk.table_bytes = geometry_.cluster_size();
+  walk.offset_of = [&](uint64_t index) { return tables[index].offset_bytes; };
+  walk.make_visitor = [&] {
+    return std::make_unique<OwnerVisitor>(*this, tables);
+  };
+  WalkTables(state_, walk);
+}
+
+void OwnershipCollector::Keep(const OwnedRun& run) {
+  if (!sparse_ && map_.owned.size() >= OwnershipMap::kMaxRuns) GoSparse();
+  if (!sparse_) {
+    KeepPart(run);
+    return;
+  }
+  exact_.Intersect(
+      run.first_cluster, run.clusters, [&](uint64_t first, uint64_t clusters) {
+        KeepPart(Cut(run, first, clusters, geometry_.cluster_size()));
+      });
+}
+
+void OwnershipCollector::KeepPart(const OwnedRun& run) {
+  if (map_.owned.size() < OwnershipMap::kMaxRuns) {
+    map_.owned.push_back(run);
+  } else {
+    ++map_.owners_omitted;
+  }
+}
+
+void OwnershipCollector::GoSparse() {
+  sparse_ = true;
+  const std::vector<OwnedRun> all = std::exchange(map_.owned, {});
+  for (const OwnedRun& run : all) {
+    if (IsData(run)) {
+      Keep(run);
+    } else {
+      KeepPart(run);
+    }
+  }
+}
+
+void OwnershipCollector::CompleteBins() {
+  for (size_t i = 0; i < map_.bins.size(); ++i) {
+    std::array<uint64_t, kClusterClasses>& counts = map_.bins[i].clusters;
+    const auto put = [&](ClusterClass cluster_class, uint64_t clusters) {
+      counts[static_cast<size_t>(cluster_class)] += clusters;
+    };
+    const OtherSeen& seen = other_seen_[i];
+    const uint64_t all = seen.snapshot + seen.compressed + seen.vm_state;
+    uint64_t left = other_[i];
+    const auto share = [&](uint64_t part) {
+      const auto clusters = static_cast<uint64_t>(
+          static_cast<double>(other_[i]) * static_cast<double>(part) /
+          static_cast<double>(std::max<uint64_t>(all, 1)));
+      const uint64_t taken = std::min(left, clusters);
+      left -= taken;
+      return taken;
+    };
+    put(ClusterClass::kVmState, share(seen.vm_state));
+    put(ClusterClass::kCompressedData, share(seen.compressed));
+    // What rounding left is of the largest.
+    const bool compressed = seen.compressed > seen.snapshot;
+    if (compressed) put(ClusterClass::kSnapshotData, share(seen.snapshot));
+    put(compressed ? ClusterClass::kCompressedData
+                   : ClusterClass::kSnapshotData,
+        left);
+    const uint64_t first = i * map_.bin_clusters;
+    const uint64_t length =
+        std::min(map_.bin_clusters, map_.file_clusters - first);
+    uint64_t used = 0;
+    for (const uint64_t count : counts) used += count;
+    if (used < length) {
+      put(map_.counts_known ? ClusterClass::kFree : ClusterClass::kUnknown,
+          length - used);
+    }
+  }
+}
+
+void OwnershipCollector::Sort() {
+  std::sort(map_.owned.begin(), map_.owned.end(),
+            [](const OwnedRun& a, const OwnedRun& b) {
+              return std::tuple(a.first_cluster, a.owner, a.disk,
+                                a.guest_offset_bytes, a.index, a.clusters) <
+                     std::tuple(b.first_cluster, b.owner, b.disk,
+                                b.guest_offset_bytes, b.index, b.clusters);
+            });
+  std::vector<OwnedRun> merged;
+  for (const OwnedRun& run : map_.owned) {
+    if (merged.empty() || !Merge(merged.back(), run)) merged.push_back(run);
+  }
+  map_.owned = std::move(merged);
+  std::sort(map_.marks.begin(), map_.marks.end(),
+            [](const MarkedRun& a, const MarkedRun& b) {
+              return std::tuple(a.first_cluster, a.mark) <
+                     std::tuple(b.first_cluster, b.mark);
+            });
+  std::sort(map_.hits.begin(), map_.hits.end(),
+            [](const GuestHit& a, const GuestHit& b) {
+              return std::tuple(a.disk, a.offset_bytes, a.host_cluster) <
+                     std::tuple(b.disk, b.offset_bytes, b.host_cluster);
+            });
+  std::sort(map_.exact.begin(), map_.exact.end(),
+            [](const ClusterRun& a, const ClusterRun& b) {
+              return a.first_cluster < b.first_cluster;
+            });
+  std::vector<ClusterRun> exact;
+  for (const ClusterRun& run : map_.exact) {
+    if (exact.empty() || exact.back().first_cluster + exact.back().clusters <
+                             run.first_cluster) {
+      exact.push_back(run);
+      continue;
+    }
+    const uint64_t end =
+        std::max(exact.back().first_cluster + exact.back().clusters,
+                 run.first_cluster + run.clusters);
+    exact.back().clusters = end - exact.back().first_cluster;
+  }
+  map_.exact = std::move(exact);
+}
+
+void OwnershipCollector::NameDisks() {
+  const std::vector<L1Table>& tables = state_.model.l1_tables;
+  std::vector<uint32_t> names(tables.size(), 0);
+  map_.disk_names = {""};
+  const auto rename = [&](uint32_t& disk) {
+    if (disk >= tables.size() || tables[disk].active) {
+      disk = 0;
+      return;
+    }
+    if (names[disk] == 0) {
+      const L1Table& table = tables[disk];
+      const std::string& name =
+          table.snapshot_name.empty() ? table.snapshot_id : table.snapshot_name;
+      names[disk] = static_cast<uint32_t>(map_.disk_names.size());
+      map_.disk_names.push_back(name.substr(0, kMaxNameBytes));
+    }
+    disk = names[disk];
+  };
+  for (OwnedRun& run : map_.owned) rename(run.disk);
+  for (GuestHit& hit : map_.hits) rename(hit.disk);
+}
+
+}  // namespace qcow2::checker

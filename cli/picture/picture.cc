@@ -1,0 +1,602 @@
+#include "cli/picture/picture.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "checker/printable.h"
+#include "checker/problems.h"
+#include "cli/units.h"
+
+namespace qcow2::cli {
+namespace {
+
+using checker::CheckReport;
+using checker::ClusterClass;
+using checker::ClusterMark;
+using checker::ClusterRun;
+using checker::FileBin;
+using checker::Finding;
+using checker::MarkedRun;
+using checker::OwnedRun;
+using checker::OwnershipMap;
+using checker::Severity;
+using checker::Structure;
+
+// Ranges of a partition that are listed.
+constexpr size_t kMaxPartitionRanges = 8;
+// Owners followed at the same time; Segment::kMaxOwners of them are shown.
+constexpr size_t kMaxOpen = 64;
+
+bool IsData(const OwnedRun& run) {
+  return (run.owner & checker::kMetadataOwners) == 0;
+}
+
+// The clusters a finding is about, none if it is about none.
+ClusterRun PlaceOf(const Finding& finding, const OwnershipMap& map) {
+  if (finding.host.has_value() && finding.host->clusters > 0) {
+    return {finding.host->first_cluster, finding.host->clusters};
+  }
+  if (finding.location.table_offset.has_value()) {
+    return {*finding.location.table_offset / map.cluster_size_bytes, 1};
+  }
+  const bool header = finding.location.structure == Structure::kHeader ||
+                      finding.location.structure == Structure::kHeaderExtension;
+  return {0, header ? uint64_t{1} : 0};
+}
+
+struct PlacedFinding {
+  ClusterRun place;
+  uint32_t id = 0;
+  uint32_t marks = 0;
+};
+
+uint32_t MarksOf(const Finding& finding) {
+  if (finding.suspect_orphan) return kMarkSuspect;
+  return checker::RowOf(finding.problem).severity == Severity::kCorruption
+             ? uint32_t{kMarkDamaged}
+             : 0;
+}
+
+uint32_t MarksOf(ClusterMark mark) {
+  switch (mark) {
+    case ClusterMark::kLeaked:
+      return 0;
+    case ClusterMark::kCountTooLow:
+      return kMarkDamaged;
+    case ClusterMark::kCountTooHigh:
+      return kMarkTooHigh;
+    case ClusterMark::kCountUnknown:
+      return kMarkUnknown;
+    case ClusterMark::kOverlap:
+      return kMarkOverlap | kMarkDamaged;
+  }
+  return 0;
+}
+
+// Cuts the file into segments: goes along the clusters and keeps what is open
+// at each.
+class Sweep {
+ public:
+  Sweep(const OwnershipMap& map, const CheckReport& report);
+
+  std::vector<Segment> Run();
+
+ private:
+  enum class Kind : uint8_t { kOwner, kMark, kFinding, kExact };
+  struct Event {
+    uint64_t cluster;
+    bool begins;
+    Kind kind;
+    uint32_t index;
+  };
+
+  void Add(Kind kind, size_t index, uint64_t first, uint64_t clusters);
+  void Take(const Event& event);
+  // The segment from `first` to `end` with what is open; nothing if nothing is
+  // known of it.
+  void Emit(uint64_t first, uint64_t end, std::vector<Segment>& segments) const;
+  OwnedRun Cut(OwnedRun run, uint64_t first, uint64_t clusters) const;
+
+  const OwnershipMap& map_;
+  std::vector<PlacedFinding> findings_;
+  std::vector<Event> events_;
+  std::vector<uint32_t> open_owners_;
+  uint64_t open_owner_count_ = 0;
+  std::vector<uint32_t> open_marks_;
+  std::vector<uint32_t> open_findings_;
+  uint64_t open_exact_ = 0;
+};
+
+Sweep::Sweep(const OwnershipMap& map, const CheckReport& report) : map_(map) {
+  for (size_t i = 0; i < map.owned.size(); ++i) {
+    Add(Kind::kOwner, i, map.owned[i].first_cluster, map.owned[i].clusters);
+  }
+  for (size_t i = 0; i < map.marks.size(); ++i) {
+    Add(Kind::kMark, i, map.marks[i].first_cluster, map.marks[i].clusters);
+  }
+  for (size_t i = 0; i < map.exact.size(); ++i) {
+    Add(Kind::kExact, i, map.exact[i].first_cluster, map.exact[i].clusters);
+  }
+  if (map.complete) Add(Kind::kExact, 0, 0, map.file_clusters);
+  for (const std::vector<Finding>* list :
+       {&report.problems, &report.warnings}) {
+    for (const Finding& finding : *list) {
+      const ClusterRun place = PlaceOf(finding, map);
+      if (place.clusters == 0) continue;
+      Add(Kind::kFinding, findings_.size(), place.first_cluster,
+          place.clusters);
+      findings_.push_back({place, finding.id, MarksOf(finding)});
+    }
+  }
+  std::sort(events_.begin(), events_.end(), [](const Event& a, const Event& b) {
+    return std::tuple(a.cluster, a.begins, a.kind, a.index) <
+           std::tuple(b.cluster, b.begins, b.kind, b.index);
+  });
+}
+
+void Sweep::Add(Kind kind, size_t index, uint64_t first, uint64_t clusters) {
+  const uint64_t end =
+      first + std::min(clusters, map_.file_clusters -
+                                     std::min(first, map_.file_clusters));
+  if (end <= first) return;
+  events_.push_back({first, true, kind, static_cast<uint32_t>(index)});
+  events_.push_back({end, false, kind, static_cast<uint32_t>(index)});
+}
+
+void Sweep::Take(const Event& event) {
+  const auto take = [&](std::vector<uint32_t>& open) {
+    if (!event.begins) {
+      std::erase(open, event.index);
+    } else if (open.size() < kMaxOpen) {
+      open.push_back(event.index);
+    }
+  };
+  switch (event.kind) {
+    case Kind::kOwner:
+      open_owner_count_ += event.begins ? 1 : -1;
+      take(open_owners_);
+      break;
+    case Kind::kMark:
+      take(open_marks_);
+      break;
+    case Kind::kFinding:
+      take(open_findings_);
+      break;
+    case Kind::kExact:
+      open_exact_ += event.begins ? 1 : -1;
+      break;
+  }
+}
+
+std::vector<Segment> Sweep::Run() {
+  std::vector<Segment> segments;
+  for (size_t i = 0; i < events_.size(); ++i) {
+    Take(events_[i]);
+    if (i + 1 == events_.size()) break;
+    if (events_[i + 1].cluster > events_[i].cluster) {
+      Emit(events_[i].cluster, events_[i + 1].cluster, segments);
+    }
+  }
+  return segments;
+}
+
+void Sweep::Emit(uint64_t first, uint64_t end,
+                 std::vector<Segment>& segments) const {
+  Segment segment;
+  segment.first_cluster = first;
+  segment.clusters = end - first;
+  bool leaked = false;
+  for (const uint32_t index : open_marks_) {
+    leaked |= map_.marks[index].mark == ClusterMark::kLeaked;
+    segment.marks |= MarksOf(map_.marks[index].mark);
+  }
+  for (const uint32_t index : open_findings_) {
+    segment.marks |= findings_[index].marks;
+    if (segment.findings.size() < Segment::kMaxFindings) {
+      segment.findings.push_back(findings_[index].id);
+    }
+  }
+  // Somebody may own it who is not listed.
+  if (open_owners_.empty() && !leaked && open_exact_ == 0) return;
+  std::vector<OwnedRun> owners;
+  for (const uint32_t index : open_owners_) owners.push_back(map_.owned[index]);
+  std::stable_sort(owners.begin(), owners.end(),
+                   [](const OwnedRun& a, const OwnedRun& b) {
+                     return a.cluster_class < b.cluster_class;
+                   });
+  const size_t shown = std::min(owners.size(), Segment::kMaxOwners);
+  segment.more_owners = open_owner_count_ - shown;
+  owners.resize(shown);
+  for (OwnedRun& owner : owners) owner = Cut(owner, first, segment.clusters);
+  if (!owners.empty()) {
+    segment.cluster_class = owners[0].cluster_class;
+  } else if (leaked) {
+    segment.cluster_class = ClusterClass::kLeaked;
+  } else if ((segment.marks & kMarkUnknown) != 0 || !map_.counts_known ||
+             map_.owners_omitted > 0) {
+    segment.cluster_class = ClusterClass::kUnknown;
+  }
+  segment.owners = std::move(owners);
+  segments.push_back(std::move(segment));
+}
+
+OwnedRun Sweep::Cut(OwnedRun run, uint64_t first, uint64_t clusters) const {
+  if (IsData(run) && run.owner != checker::kOwnerCompressedData) {
+    const uint64_t skipped =
+        std::min((first - run.first_cluster) * map_.cluster_size_bytes,
+                 run.guest_length_bytes);
+    run.guest_offset_bytes += skipped;
+    run.guest_length_bytes = std::min(run.guest_length_bytes - skipped,
+                                      clusters * map_.cluster_size_bytes);
+  }
+  run.first_cluster = first;
+  run.clusters = clusters;
+  return run;
+}
+
+// Calls `visit(bin, clusters)` for the part of the segment in each bin.
+template <typename Visit>
+void ForEachBinOf(const Segment& segment, uint64_t bin_clusters, Visit visit) {
+  uint64_t first = segment.first_cluster;
+  const uint64_t end = first + segment.clusters;
+  while (first < end) {
+    const uint64_t stop =
+        std::min(end, (first / bin_clusters + 1) * bin_clusters);
+    visit(first / bin_clusters, stop - first);
+    first = stop;
+  }
+}
+
+void FillBins(const OwnershipMap& map, Picture& picture) {
+  picture.bin_clusters = map.bin_clusters;
+  for (const FileBin& bin : map.bins) {
+    picture.overlapping_clusters += bin.overlapping;
+    for (size_t i = 0; i < checker::kClusterClasses; ++i) {
+      picture.totals[i] += bin.clusters[i];
+    }
+  }
+  if (picture.complete) {
+    picture.totals = {};
+    for (const Segment& segment : picture.segments) {
+      picture.totals[static_cast<size_t>(segment.cluster_class)] +=
+          segment.clusters;
+    }
+    return;
+  }
+  picture.rest = map.bins;
+  for (const Segment& segment : picture.segments) {
+    const auto index = static_cast<size_t>(segment.cluster_class);
+    ForEachBinOf(segment, map.bin_clusters, [&](uint64_t bin, uint64_t count) {
+      FileBin& rest = picture.rest[bin];
+      rest.clusters[index] -= std::min(rest.clusters[index], count);
+      if ((segment.marks & kMarkOverlap) != 0) {
+        rest.overlapping -= std::min(rest.overlapping, count);
+      }
+      if ((segment.marks & kMarkDamaged) != 0) {
+        rest.count_too_low -= std::min(rest.count_too_low, count);
+      }
+    });
+  }
+}
+
+void FillGuest(const OwnershipMap& map, Picture& picture) {
+  // No file can be addressed further than that.
+  constexpr uint64_t kMaxOffset = ~uint64_t{0} >> 1;
+  picture.guest_size_bytes = std::min(map.guest_size_bytes, kMaxOffset);
+  picture.guest_complete = map.complete;
+  picture.guest_bin_bytes = map.guest_bin_clusters * map.cluster_size_bytes;
+  picture.guest_bins = map.guest_bins;
+  for (const OwnedRun& run : map.owned) {
+    if (!IsData(run) || run.disk != 0 || run.owner == checker::kOwnerVmState ||
+        run.guest_length_bytes == 0) {
+      continue;
+    }
+    picture.guest_segments.push_back(
+        {run.guest_offset_bytes, run.guest_length_bytes, run.first_cluster,
+         run.owner == checker::kOwnerCompressedData});
+  }
+  std::sort(picture.guest_segments.begin(), picture.guest_segments.end(),
+            [](const GuestSegment& a, const GuestSegment& b) {
+              return std::tuple(a.offset_bytes, a.first_cluster) <
+                     std::tuple(b.offset_bytes, b.first_cluster);
+            });
+}
+
+// Sorted and disjoint.
+void Join(std::vector<DamagedRange>& ranges) {
+  std::sort(ranges.begin(), ranges.end(),
+            [](const DamagedRange& a, const DamagedRange& b) {
+              return a.offset_bytes < b.offset_bytes;
+            });
+  std::vector<DamagedRange> joined;
+  for (const DamagedRange& range : ranges) {
+    if (range.length_bytes == 0) continue;
+    if (joined.empty() ||
+        joined.back().offset_bytes + joined.back().length_bytes <
+            range.offset_bytes) {
+      joined.push_back(range);
+      continue;
+    }
+    DamagedRange& last = joined.back();
+    last.length_bytes = std::max(last.offset_bytes + last.length_bytes,
+                                 range.offset_bytes + range.length_bytes) -
+                        last.offset_bytes;
+  }
+  ranges = std::move(joined);
+}
+
+uint64_t BytesOf(const std::vector<DamagedRange>& ranges) {
+  uint64_t bytes = 0;
+  for (const DamagedRange& range : ranges) bytes += range.length_bytes;
+  return bytes;
+}
+
+// A flag of an L1 entry that is wrong takes nothing from the guest, although
+// the finding names all that the entry maps.
+bool DamagesGuest(const Finding& finding) {
+  return (MarksOf(finding) & kMarkDamaged) != 0 &&
+         finding.problem != checker::Problem::kL1CopiedWrong &&
+         finding.problem != checker::Problem::kL1CopiedMissing;
+}
+
+// What is damaged of each disk, by its index in `names`, which grows.
+std::vector<std::vector<DamagedRange>> DamageByDisk(
+    const OwnershipMap& map, const CheckReport& report,
+    std::vector<std::string>& names, bool& incomplete) {
+  std::vector<std::vector<DamagedRange>> damage(names.size());
+  for (const checker::GuestHit& hit : map.hits) {
+    damage[hit.disk].push_back({hit.offset_bytes, hit.length_bytes});
+  }
+  incomplete = map.hits_omitted > 0 || report.problems_omitted > 0;
+  for (const Finding& finding : report.problems) {
+    if (!DamagesGuest(finding)) continue;
+    incomplete |= finding.guest_ranges_omitted > 0;
+    for (const checker::GuestRange& range : finding.guest) {
+      if (range.vm_state) continue;
+      const auto found = std::find(names.begin(), names.end(), range.snapshot);
+      const auto disk = static_cast<size_t>(found - names.begin());
+      if (found == names.end()) {
+        names.push_back(range.snapshot);
+        damage.emplace_back();
+      }
+      damage[disk].push_back({range.offset_bytes, range.length_bytes});
+    }
+  }
+  for (std::vector<DamagedRange>& ranges : damage) Join(ranges);
+  return damage;
+}
+
+PartitionDamage DamageIn(const std::vector<DamagedRange>& damaged,
+                         uint64_t offset, uint64_t length) {
+  PartitionDamage damage;
+  const uint64_t end = offset + length;
+  for (const DamagedRange& range : damaged) {
+    const uint64_t first = std::max(range.offset_bytes, offset);
+    const uint64_t last =
+        std::min(range.offset_bytes + range.length_bytes, end);
+    if (first >= last) continue;
+    damage.bytes += last - first;
+    if (damage.ranges.size() < kMaxPartitionRanges) {
+      damage.ranges.push_back({first, last - first});
+    }
+  }
+  return damage;
+}
+
+// What is between the partitions, behind and before them.
+PartitionDamage DamageOutside(const Picture& picture) {
+  std::vector<DamagedRange> taken;
+  for (const GuestPartition& partition : picture.partitions.partitions) {
+    taken.push_back({partition.offset_bytes, partition.length_bytes});
+  }
+  taken.push_back({picture.guest_size_bytes, 1});
+  Join(taken);
+  PartitionDamage outside;
+  uint64_t next = 0;
+  for (const DamagedRange& range : taken) {
+    if (range.offset_bytes > next) {
+      const PartitionDamage gap =
+          DamageIn(picture.damaged, next, range.offset_bytes - next);
+      outside.bytes += gap.bytes;
+      for (const DamagedRange& part : gap.ranges) {
+        if (outside.ranges.size() < kMaxPartitionRanges) {
+          outside.ranges.push_back(part);
+        }
+      }
+    }
+    next = std::max(next, range.offset_bytes + range.length_bytes);
+  }
+  return outside;
+}
+
+void FillDamage(const OwnershipMap& map, const CheckReport& report,
+                Picture& picture) {
+  std::vector<std::string> names = map.disk_names;
+  std::vector<std::vector<DamagedRange>> damage =
+      DamageByDisk(map, report, names, picture.damage_incomplete);
+  picture.damaged = std::move(damage[0]);
+  for (size_t i = 1; i < damage.size(); ++i) {
+    if (damage[i].empty()) continue;
+    picture.damaged_snapshots.push_back({names[i], BytesOf(damage[i])});
+  }
+  for (const GuestPartition& partition : picture.partitions.partitions) {
+    picture.partition_damage.push_back(DamageIn(
+        picture.damaged, partition.offset_bytes, partition.length_bytes));
+  }
+  picture.partition_damage.push_back(DamageOutside(picture));
+  for (const Segment& segment : picture.segments) {
+    if ((segment.marks & kMarkBad) != 0) {
+      picture.damaged_clusters += segment.clusters;
+    }
+  }
+  for (const FileBin& bin : picture.rest) {
+    picture.damaged_clusters += std::max(bin.count_too_low, bin.overlapping);
+  }
+}
+
+}  // namespace
+
+Picture MakePicture(const OwnershipMap& map, const CheckReport& report,
+                    GuestPartitions partitions) {
+  Picture picture;
+  picture.partitions = std::move(partitions);
+  if (map.cluster_size_bytes == 0) return picture;
+  picture.empty = false;
+  picture.cluster_size_bytes = map.cluster_size_bytes;
+  picture.file_clusters = map.file_clusters;
+  picture.file_size_bytes = map.file_size_bytes;
+  picture.disk_names = map.disk_names;
+  if (picture.disk_names.empty()) picture.disk_names = {""};
+  picture.external_data_file = map.external_data_file;
+  picture.cut_short = map.cut_short;
+  picture.counts_known = map.counts_known;
+  picture.complete = map.complete;
+  picture.owners_omitted = map.owners_omitted;
+  picture.marks_omitted = map.marks_omitted;
+  picture.segments = Sweep(map, report).Run();
+  FillBins(map, picture);
+  FillGuest(map, picture);
+  FillDamage(map, report, picture);
+  return picture;
+}
+
+std::pair<size_t, size_t> SegmentsIn(const Picture& picture, uint64_t first,
+                                     uint64_t end) {
+  const auto begin = std::partition_point(
+      picture.segments.begin(), picture.segments.end(),
+      [&](const Segment& segment) {
+        return segment.first_cluster + segment.clusters <= first;
+      });
+  const auto stop = std::partition_point(
+      begin, picture.segments.end(),
+      [&](const Segment& segment) { return segment.first_cluster < end; });
+  return {static_cast<size_t>(begin - picture.segments.begin()),
+          static_cast<size_t>(stop - picture.segments.begin())};
+}
+
+Composition CompositionOf(const Picture& picture, uint64_t first,
+                          uint64_t end) {
+  Composition composition;
+  const auto [begin, stop] = SegmentsIn(picture, first, end);
+  const uint64_t first_bin = first / picture.bin_clusters;
+  // What no segment tells, by bin.
+  std::vector<uint64_t> unknown;
+  for (uint64_t bin = first_bin;
+       bin < picture.rest.size() && bin * picture.bin_clusters < end; ++bin) {
+    const uint64_t bin_first = bin * picture.bin_clusters;
+    unknown.push_back(std::min(end, bin_first + picture.bin_clusters) -
+                      std::max(first, bin_first));
+  }
+  for (size_t i = begin; i < stop; ++i) {
+    Segment part;
+    const Segment& segment = picture.segments[i];
+    part.first_cluster = std::max(first, segment.first_cluster);
+    part.clusters = std::min(end, segment.first_cluster + segment.clusters) -
+                    part.first_cluster;
+    composition.clusters[static_cast<size_t>(segment.cluster_class)] +=
+        static_cast<double>(part.clusters);
+    composition.marks |= segment.marks;
+    if (unknown.empty()) continue;
+    ForEachBinOf(part, picture.bin_clusters, [&](uint64_t bin, uint64_t count) {
+      unknown[bin - first_bin] -= count;
+    });
+  }
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    const FileBin& rest = picture.rest[first_bin + i];
+    uint64_t all = 0;
+    for (const uint64_t clusters : rest.clusters) all += clusters;
+    if (unknown[i] == 0 || all == 0) continue;
+    const double share =
+        static_cast<double>(unknown[i]) / static_cast<double>(all);
+    for (size_t c = 0; c < rest.clusters.size(); ++c) {
+      composition.clusters[c] += static_cast<double>(rest.clusters[c]) * share;
+    }
+    if (rest.overlapping > 0) composition.marks |= kMarkOverlap;
+    if (rest.count_too_low > 0) composition.marks |= kMarkDamaged;
+  }
+  return composition;
+}
+
+GuestShare GuestShareOf(const Picture& picture, uint64_t first, uint64_t end) {
+  GuestShare share;
+  const auto length = static_cast<double>(end - first);
+  if (picture.guest_complete) {
+    // Segments of a disk overlap only where it is damaged.
+    const auto begin = std::partition_point(
+        picture.guest_segments.begin(), picture.guest_segments.end(),
+        [&](const GuestSegment& segment) {
+          return segment.offset_bytes + segment.length_bytes <= first;
+        });
+    for (auto it = begin;
+         it != picture.guest_segments.end() && it->offset_bytes < end; ++it) {
+      const uint64_t last = std::min(end, it->offset_bytes + it->length_bytes);
+      const uint64_t from = std::max(first, it->offset_bytes);
+      if (last <= from) continue;
+      (it->compressed ? share.compressed : share.stored) +=
+          static_cast<double>(last - from) / length;
+    }
+    return share;
+  }
+  for (uint64_t bin = first / picture.guest_bin_bytes;
+       bin <= (end - 1) / picture.guest_bin_bytes &&
+       bin < picture.guest_bins.size();
+       ++bin) {
+    const uint64_t bin_first = bin * picture.guest_bin_bytes;
+    const double part =
+        static_cast<double>(std::min(end, bin_first + picture.guest_bin_bytes) -
+                            std::max(first, bin_first)) /
+        length;
+    const checker::GuestBin& counts = picture.guest_bins[bin];
+    const double clusters =
+        static_cast<double>(std::min(picture.guest_bin_bytes,
+                                     picture.guest_size_bytes - bin_first) /
+                                picture.cluster_size_bytes +
+                            ((std::min(picture.guest_bin_bytes,
+                                       picture.guest_size_bytes - bin_first) %
+                              picture.cluster_size_bytes) != 0
+                                 ? 1
+                                 : 0));
+    share.stored += part * static_cast<double>(counts.stored) / clusters;
+    share.compressed +=
+        part * static_cast<double>(counts.compressed) / clusters;
+  }
+  return share;
+}
+
+std::string DescribeOwner(const Picture& picture, const OwnedRun& owner) {
+  const std::string of_disk =
+      owner.disk == 0
+          ? std::string()
+          : absl::StrCat(" of snapshot '",
+                         checker::Printable(picture.disk_names[owner.disk]),
+                         "'");
+  const std::string name(checker::NameOfOwner(owner.owner));
+  std::string more;
+  if (owner.references > 1) {
+    more = absl::StrFormat(" (shared, %u references)", owner.references);
+  }
+  switch (owner.owner) {
+    case checker::kOwnerActiveL2:
+    case checker::kOwnerInactiveL2:
+      return absl::StrFormat("%s (L1 entry %u)%s%s", name, owner.index, of_disk,
+                             more);
+    case checker::kOwnerRefcountBlock:
+    case checker::kOwnerBitmapTable:
+    case checker::kOwnerBitmapData:
+      return absl::StrFormat("%s %u", name, owner.index);
+    case checker::kOwnerGuestData:
+    case checker::kOwnerCompressedData:
+    case checker::kOwnerVmState:
+      return absl::StrFormat(
+          "%s%s%s: %s at 0x%x%s", name, of_disk, more,
+          HumanBytes(owner.guest_length_bytes), owner.guest_offset_bytes,
+          owner.owner == checker::kOwnerVmState ? "" : " of the disk");
+    default:
+      return name + of_disk;
+  }
+}
+
+}  // namespace qcow2::cli
