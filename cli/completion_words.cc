@@ -20,7 +20,7 @@ struct Words {
 };
 
 const std::vector<Words>& AllWords() {
-  static const auto* const kWords = new std::vector<Words>{
+  static const auto* const rows = new std::vector<Words>{
       {"--output", "FORMAT", {"human", "json", "ndjson"}},
       {"--backing", "POLICY", {"follow", "any", "same-dir", "none"}},
       {"--repair", "MODE", {"all", "leaks", "salvage"}},
@@ -43,7 +43,7 @@ const std::vector<Words>& AllWords() {
        {"all", "header", "extensions", "l1", "l2", "refcount-table",
         "refcount-blocks", "snapshots", "bitmaps"}},
   };
-  return *kWords;
+  return *rows;
 }
 
 bool IsWordPart(char c) {

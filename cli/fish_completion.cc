@@ -62,11 +62,11 @@ std::string CommandLines(const CommandPath& path, const std::string& program,
   for (const OptionRow& option : path.command->options) {
     text += OptionLine(option, head);
   }
-  const std::string first = "test (count (commandline -opc)) -eq " +
-                            std::to_string(path.names.size() + 1);
+  std::string first = "test (count (commandline -opc)) -eq " +
+                      std::to_string(path.names.size() + 1);
+  if (!when.empty()) first += "; and " + when;
   for (const CommandRow& below : path.command->commands) {
-    text += "complete -c " + program + " -n " +
-            Quoted(when.empty() ? first : first + "; and " + when) +
+    text += "complete -c " + program + " -n " + Quoted(first) +
             (path.command->takes_files ? "" : " -f") + " -a " + below.name +
             " -d " + Quoted(ShortHelp(below.help)) + "\n";
   }
