@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "cli/problems_page.h"
 #include "cli/report_schema.h"
+#include "cli/version.h"
 #include "gtest/gtest.h"
 
 namespace qcow2::cli {
@@ -16,11 +17,13 @@ namespace {
 
 constexpr char kHowTo[] = "bazel run //cli:generate_docs -- $PWD/docs";
 
-std::string Page(const std::string& name) {
-  std::ifstream stream("docs/" + name);
+std::string File(const std::string& name) {
+  std::ifstream stream(name);
   EXPECT_TRUE(stream) << name;
   return {std::istreambuf_iterator<char>(stream), {}};
 }
+
+std::string Page(const std::string& name) { return File("docs/" + name); }
 
 bool Holds(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -40,6 +43,16 @@ TEST(DocsTest, FormatHasTheSectionOfEveryProblem) {
     EXPECT_TRUE(Holds(page, "\n## " + std::string(row.spec) + "\n"))
         << row.code << ": " << row.spec;
   }
+}
+
+TEST(DocsTest, TheVersionIsThatOfTheProgram) {
+  const std::string version(kToolVersion);
+  EXPECT_TRUE(
+      Holds(Page("qcow2-fsck.8"), "\n.Os qcow2-fsck " + version + "\n"));
+  const std::string changes = File("CHANGELOG.md");
+  const size_t newest = changes.find("\n## [");
+  ASSERT_NE(newest, std::string::npos);
+  EXPECT_EQ(changes.substr(newest).find("\n## [" + version + "] - 20"), 0);
 }
 
 // In the manual a long option is written ".Fl Fl name".

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/version.h"
 #include "nbdkit/extents.h"
 #include "nbdkit/parameters.h"
 #include "nbdkit/shared_disk.h"
@@ -237,6 +238,7 @@ int Extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags,
 nbdkit_plugin Describe() {
   nbdkit_plugin plugin = {};
   plugin.name = "qcow2";
+  plugin.version = cli::kToolVersion.data();
   plugin.longname = "qcow2 disk images";
   plugin.description =
       "Serves a qcow2 image, or what is intact of a damaged one";

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/tool/parser.h"
+#include "cli/version.h"
 
 namespace qcow2::tool {
 namespace {
@@ -12,8 +13,9 @@ namespace {
 constexpr char kHead[] = R"(.\" Made by: bazel run //cli:generate_docs -- docs
 .Dd November 21, 2026
 .Dt QCOW2-TOOL 1
-.Os
-.Sh NAME
+)";
+
+constexpr char kIntroduction[] = R"(.Sh NAME
 .Nm qcow2-tool
 .Nd make, show, read, write and change qcow2 disk images
 .Sh SYNOPSIS
@@ -165,6 +167,8 @@ std::string ManualPage() {
   Action chosen;
   const std::unique_ptr<CLI::App> app = MakeParser(chosen);
   std::string text = kHead;
+  text.append(".Os qcow2-tool ").append(cli::kToolVersion).append("\n");
+  text += kIntroduction;
   AppendCommands(*app, "", text);
   return text + kTail;
 }
