@@ -25,6 +25,9 @@ constexpr uint64_t kReadBytes = uint64_t{256} << 10;
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
 // A batch of such a walk, most of which is probably not there.
 constexpr uint64_t kBatchTablesWithHoles = 64;
+// So many batches are asked of a disk before they are needed: while the tables
+// of one are looked at, the disk has something to do.
+constexpr uint64_t kBatchesAhead = 8;
 constexpr unsigned kMaxWorkers = 8;
 // Less than this is done by one thread before a second one is under way, unless
 // the user names a number.
@@ -66,7 +69,11 @@ class Walker {
                   const std::vector<UnreadableRange>& unreadable,
                   TableVisitor& visitor, FindingSink& sink) const;
   uint64_t Workers() const;
-  // Lets the system read tables [first, end) while others are looked at.
+  // The tables of a batch: [first, end).
+  std::pair<uint64_t, uint64_t> TablesOf(uint64_t batch) const;
+  // Lets the system read the batches after `batch` while that one is looked at.
+  void ReadAheadOf(uint64_t batch);
+  // The same for tables [first, end).
   void ReadAhead(uint64_t first, uint64_t end) const;
   // Where the tables of a group, [first, end), lie.
   ByteRange RangeOf(uint64_t first, uint64_t end) const;
@@ -84,6 +91,9 @@ class Walker {
   void HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink);
 
   std::atomic<uint64_t> next_batch_{0};
+  // Whether a read had to wait for the disk, and the batches asked of it.
+  std::atomic<bool> from_disk_{false};
+  std::atomic<uint64_t> next_to_read_ahead_{0};
   std::mutex mutex_;
   // Batches that are done but have one before them that is not; null: nothing
   // was found.
@@ -114,6 +124,27 @@ uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
 ByteRange Walker::RangeOf(uint64_t first, uint64_t end) const {
   const uint64_t offset = walk_.offset_of(first);
   return {offset, walk_.offset_of(end - 1) - offset + walk_.table_bytes};
+}
+
+std::pair<uint64_t, uint64_t> Walker::TablesOf(uint64_t batch) const {
+  const uint64_t first = batch * batch_tables_;
+  return {first, std::min(first + batch_tables_, walk_.tables)};
+}
+
+// Not where most tables are expected to be holes: they are not worth asking for
+// before it is known which are.
+void Walker::ReadAheadOf(uint64_t batch) {
+  if (ask_for_holes_) return;
+  const uint64_t end = std::min(batch + 1 + kBatchesAhead, batches_);
+  uint64_t next = next_to_read_ahead_.load();
+  while (true) {
+    const uint64_t wanted = std::max(next, batch + 1);
+    if (wanted >= end) return;
+    if (!next_to_read_ahead_.compare_exchange_weak(next, wanted + 1)) continue;
+    const auto [first, tables_end] = TablesOf(wanted);
+    ReadAhead(first, tables_end);
+    next = wanted + 1;
+  }
 }
 
 void Walker::ReadAhead(uint64_t first, uint64_t end) const {
@@ -154,9 +185,9 @@ void Walker::VisitGroup(uint64_t first, uint64_t end,
 void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                       std::vector<std::byte>& buffer) {
   std::unique_ptr<FindingSink> sink = TakeSink();
-  uint64_t first = batch * batch_tables_;
-  const uint64_t end = std::min(first + batch_tables_, walk_.tables);
-  bool read_ahead = false;
+  auto [first, end] = TablesOf(batch);
+  bool read_ahead = from_disk_ && !ask_for_holes_;
+  if (read_ahead) ReadAheadOf(batch);
   while (first < end && !state_.reader.Cancelled()) {
     if (ask_for_holes_ &&
         holes.IsHole(walk_.offset_of(first), walk_.table_bytes)) {
@@ -172,6 +203,8 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                                 (group_end - first) * walk_.table_bytes)) {
       ReadAhead(group_end, end);
       read_ahead = true;
+      from_disk_ = true;
+      ReadAheadOf(batch);
     }
     VisitGroup(first, group_end, buffer, unreadable, visitor, *sink);
     first = group_end;
