@@ -188,6 +188,11 @@ void AddCheckOptions(CLI::App& app, Options& options) {
   app.add_flag("-U,--force-share", options.force_share,
                "Check an image that another program has open; what it writes "
                "meanwhile may show up as problems");
+  app.add_flag("--sandbox", options.sandbox,
+               "Once the image is open, let the kernel refuse this process all "
+               "but reading, memory, threads and writing to standard output "
+               "and error; for one IMAGE that is not trusted. Files that it "
+               "names are not looked at (--backing=none)");
 }
 
 std::string TakeRepair(const std::string& value, Options& options) {
@@ -465,6 +470,22 @@ std::string WrongPicture(const Options& options) {
          "runs over many";
 }
 
+// The report of a check in the sandbox is what it prints: it can open nothing.
+std::string WrongSandbox(const CLI::App& app, const Options& options) {
+  if (!options.sandbox) return {};
+  return FirstOf({
+      {options.task != Task::kCheck, "--sandbox is for checks"},
+      {options.images.size() > 1 || options.fleet.any(),
+       "--sandbox takes one IMAGE only"},
+      {!options.report_file.empty() || !options.metrics_file.empty() ||
+           WantsPicture(options),
+       "--sandbox can write no file: its report is what it prints"},
+      {app.count("--backing") > 0 &&
+           options.named_files != NamedFilePolicy::kNone,
+       "--sandbox can look at no other file: --backing=none is what it does"},
+  });
+}
+
 // Images are what both kinds of command lines cannot do without.
 std::string WrongImages(const Options& options) {
   if (options.qemu_compatible) {
@@ -511,6 +532,8 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
   std::string wrong = WrongImages(options);
   if (wrong.empty() && !options.qemu_compatible) {
     wrong = WrongRepair(app, options);
+    if (wrong.empty()) wrong = WrongSandbox(app, options);
+    if (options.sandbox) options.named_files = NamedFilePolicy::kNone;
     if (wrong.empty()) {
       wrong = WrongFleet(options.fleet, options.task == Task::kCheck);
     }

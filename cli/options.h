@@ -49,6 +49,7 @@ struct Options {
   unsigned jobs = 0;
   uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
+  bool sandbox = false;
   FleetOptions fleet;  // of a run over many images
 
   Task task = Task::kCheck;

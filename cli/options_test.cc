@@ -239,6 +239,13 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--repair", "--overlap-check=none", "a"},
       {"--repair", "--memory-limit=1G", "a"},
       {"-q", "a"},
+      {"--sandbox", "a", "b"},
+      {"--sandbox", "--recursive", "a"},
+      {"--sandbox", "--repair", "a"},
+      {"--sandbox", "--report=r", "a"},
+      {"--sandbox", "--metrics=m", "a"},
+      {"--sandbox", "--map=m.svg", "a"},
+      {"--sandbox", "--backing=follow", "a"},
   };
   for (const Arguments& arguments : wrong) {
     std::string line;

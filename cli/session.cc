@@ -7,6 +7,7 @@
 
 #include "cli/other_files.h"
 #include "cli/progress_meter.h"
+#include "cli/sandbox.h"
 #include "engine/status_macros.h"
 #include "engine/storage/posix_file.h"
 #include "repair/discard_freed.h"
@@ -92,9 +93,15 @@ CheckReport CheckPath(const std::string& path, const Options& options,
   const absl::StatusOr<std::unique_ptr<File>> file =
       OpenImage(path, options.force_share);
   if (!file.ok()) return NotOpened(path, file.status());
+  const absl::StatusOr<repair::JournalInfo> journal =
+      repair::FindPendingJournal(path, {});
+  if (options.sandbox) {
+    const absl::Status entered = EnterSandbox();
+    if (!entered.ok()) return NotOpened(path, entered);
+  }
   CheckReport report =
       CheckOpenImage(**file, path, options, surroundings, ownership);
-  AddPendingJournal(path, report);
+  AddPendingJournal(journal, report);
   return report;
 }
 
@@ -146,8 +153,9 @@ checker::CheckOptions CheckOptionsFrom(const Options& options) {
   return check;
 }
 
-void AddPendingJournal(const std::string& path, CheckReport& report) {
-  auto judged = JudgeJournal(repair::FindPendingJournal(path, {}));
+void AddPendingJournal(const absl::StatusOr<repair::JournalInfo>& journal,
+                       CheckReport& report) {
+  auto judged = JudgeJournal(journal);
   if (!judged.has_value()) return;
   checker::Finding finding;
   finding.problem = judged->first;

@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/surroundings.h"
 #include "engine/storage/file.h"
+#include "repair/target.h"
 #include "repair/transaction_report.h"
 
 namespace qcow2::cli {
@@ -43,9 +44,10 @@ bool ShowsProgress(const Options& options, const Surroundings& surroundings);
 // How `options` want an image to be checked; cancel and progress are not set.
 checker::CheckOptions CheckOptionsFrom(const Options& options);
 
-// Says so in the report of the image at `path` when a repair of it was cut
-// short.
-void AddPendingJournal(const std::string& path, checker::CheckReport& report);
+// Says so in the report of an image when a repair of it was cut short, as the
+// `journal` tells that repair::FindPendingJournal() found.
+void AddPendingJournal(const absl::StatusOr<repair::JournalInfo>& journal,
+                       checker::CheckReport& report);
 
 // Does with the image at `path` what `options` say: checks, repairs, recovers,
 // undoes or discards. A check also looks whether a repair of the image was cut

@@ -8,7 +8,8 @@ cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/qcow2-fsck"
 # To build the program.
 packages_to_run=(
   bazel-bootstrap bazel-rules-java bazel-rules-proto g++
-  libabsl-dev libcli11-dev libssl-dev libzstd-dev nlohmann-json3-dev zlib1g-dev
+  libabsl-dev libcli11-dev libseccomp-dev libssl-dev libzstd-dev
+  nlohmann-json3-dev zlib1g-dev
 )
 # To test it as well: the second opinions and the sanitizers.
 # shellcheck disable=SC2034  # Used by tools/test.sh.
@@ -22,7 +23,7 @@ packages_to_test=(
 # shellcheck disable=SC2034  # Used by tools/lint.sh.
 packages_to_lint=(
   g++ libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgtest-dev
-  libssl-dev libzstd-dev nbdkit-plugin-dev nlohmann-json3-dev zlib1g-dev
+  libseccomp-dev libssl-dev libzstd-dev nbdkit-plugin-dev nlohmann-json3-dev zlib1g-dev
   clang-format-14 clang-tidy-14 shellcheck
 )
 

@@ -261,7 +261,7 @@ class Run {
     check.cancel = surroundings_.cancel;
     check.progress = &progress;
     checker::CheckReport report = CheckFile(**file, image.path, check);
-    AddPendingJournal(image.path, report);
+    AddPendingJournal(repair::FindPendingJournal(image.path, {}), report);
     return report;
   }
 
