@@ -51,7 +51,7 @@ _qcow2_fsck() {
   if [[ "$cur" == -* ]]; then
     case "$command" in
       '')
-        mapfile -t COMPREPLY < <(compgen -W '-h --help --version --overlap-check= --deep --backing= --jobs= --memory-limit= -U --force-share --recursive --exclude= --newer-than= --with-backing-files --time-budget= --state= --baseline= --shard= --max-rate= --repair --dry-run --free-suspects --drop-snapshot= --journal= --undo-file= --no-undo --recover --undo --discard-freed --moved-image --output= --report= --metrics= --map= --max-problems= --explain= --progress --no-progress --compat=' -- "$cur") ;;
+        mapfile -t COMPREPLY < <(compgen -W '-h --help --version --overlap-check= --deep --backing= --jobs= --memory-limit= -U --force-share --sandbox --recursive --exclude= --newer-than= --with-backing-files --time-budget= --state= --baseline= --shard= --max-rate= --repair --dry-run --free-suspects --drop-snapshot= --journal= --undo-file= --no-undo --recover --undo --discard-freed --moved-image --output= --report= --metrics= --map= --max-problems= --explain= --progress --no-progress --compat=' -- "$cur") ;;
       '/merge')
         mapfile -t COMPREPLY < <(compgen -W '-h --help --version --output=' -- "$cur") ;;
     esac

@@ -31,6 +31,7 @@ _qcow2_fsck() {
     '(--memory-limit)--memory-limit=[Use at most about SIZE bytes]:SIZE: ' \
     '(-U --force-share)-U[Check an image that another program has open]' \
     '(-U --force-share)--force-share[Check an image that another program has open]' \
+    '(--sandbox)--sandbox[Once the image is open, let the kernel refuse this process all but reading, memory, threads and writing to standard output and error]' \
     '(--recursive)--recursive[Check every qcow2 image in the folders given and below them, found by content]' \
     '*--exclude=[With --recursive: leave out files and folders whose name matches GLOB, or whose path does if GLOB has a slash]:GLOB: ' \
     '(--newer-than)--newer-than=[With --recursive: leave out what was last modified before TIME, a date or as long ago as a duration says]:TIME: ' \
