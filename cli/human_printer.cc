@@ -12,6 +12,7 @@
 #include "cli/change_text.h"
 #include "cli/exit_code.h"
 #include "cli/explain.h"
+#include "cli/finding_groups.h"
 #include "cli/repair_text.h"
 #include "cli/report_words.h"
 #include "cli/text_blocks.h"
@@ -30,59 +31,6 @@ using checker::ProblemRow;
 // Guest ranges and consequences printed for one finding; JSON has them all.
 constexpr size_t kGuestRangesShown = 4;
 constexpr size_t kConsequencesShown = 10;
-
-// Findings of one problem that no other finding explains.
-struct Group {
-  const ProblemRow* row;
-  std::vector<const Finding*> findings;
-};
-
-using Consequences = std::unordered_map<uint32_t, std::vector<const Finding*>>;
-
-// The findings sorted into what stands on its own and what follows from it.
-struct Arrangement {
-  std::vector<Group> groups;  // the most severe first, else as in the report
-  Consequences consequences;  // by the id of their cause
-};
-
-bool StandsAlone(const Finding& finding) {
-  return finding.root_cause == 0 || finding.root_cause == finding.id;
-}
-
-void AddToGroup(const Finding& finding, std::vector<Group>& groups) {
-  const ProblemRow& row = checker::RowOf(finding.problem);
-  const auto group =
-      std::find_if(groups.begin(), groups.end(),
-                   [&](const Group& g) { return g.row == &row; });
-  if (group == groups.end()) {
-    groups.push_back({&row, {&finding}});
-  } else {
-    group->findings.push_back(&finding);
-  }
-}
-
-Arrangement Arrange(const CheckReport& report) {
-  std::vector<const Finding*> all;
-  for (const Finding& finding : report.problems) all.push_back(&finding);
-  for (const Finding& finding : report.warnings) all.push_back(&finding);
-  std::unordered_map<uint32_t, const Finding*> causes;
-  for (const Finding* finding : all) {
-    if (StandsAlone(*finding)) causes.emplace(finding->id, finding);
-  }
-  Arrangement arrangement;
-  for (const Finding* finding : all) {
-    if (!StandsAlone(*finding) && causes.contains(finding->root_cause)) {
-      arrangement.consequences[finding->root_cause].push_back(finding);
-    } else {
-      AddToGroup(*finding, arrangement.groups);
-    }
-  }
-  std::stable_sort(arrangement.groups.begin(), arrangement.groups.end(),
-                   [](const Group& a, const Group& b) {
-                     return a.row->severity < b.row->severity;
-                   });
-  return arrangement;
-}
 
 std::string GuestDetails(const Finding& finding) {
   std::string text;
@@ -143,8 +91,8 @@ std::string FindingText(const Finding& finding,
          ConsequenceLines(finding, consequences);
 }
 
-std::string GroupText(const Group& group, const Consequences& consequences,
-                      bool planned) {
+std::string GroupText(const FindingGroup& group,
+                      const Consequences& consequences, bool planned) {
   const ProblemRow& row = *group.row;
   uint64_t occurrences = 0;
   for (const Finding* finding : group.findings) occurrences += finding->count;
@@ -276,9 +224,7 @@ std::string Closing(const ImageReport& report) {
                      " of them may be what is left of guest data).",
                  0, 0);
   }
-  std::string advice =
-      report.transaction.has_value() ? TransactionAdvice(report) : "";
-  if (advice.empty()) advice = Advice(now);
+  const std::string advice = AdviceInWords(report);
   if (!advice.empty()) text += Wrap("What to do: " + advice, 0, 0);
   const int code = ExitCodeOf(report);
   text += "Exit code " + std::to_string(code) + ": " + DescribeExitCode(code) +
@@ -301,6 +247,12 @@ std::string ReadLine(const CheckReport& report) {
 
 }  // namespace
 
+std::string AdviceInWords(const ImageReport& report) {
+  std::string advice =
+      report.transaction.has_value() ? TransactionAdvice(report) : "";
+  return advice.empty() ? Advice(Now(report)) : advice;
+}
+
 std::string VerdictInWords(const ImageReport& report) {
   return report.transaction.has_value() ? TransactionVerdict(report)
                                         : CheckVerdict(report.found);
@@ -314,8 +266,8 @@ std::string HumanReport(const ImageReport& report) {
   // Once something was planned, that says what a repair does.
   const bool planned =
       report.transaction.has_value() && !report.transaction->plan.empty();
-  const Arrangement arrangement = Arrange(found);
-  for (const Group& group : arrangement.groups) {
+  const FindingArrangement arrangement = ArrangeFindings(found);
+  for (const FindingGroup& group : arrangement.groups) {
     text += GroupText(group, arrangement.consequences, planned);
   }
   const std::string transaction =

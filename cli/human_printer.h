@@ -15,6 +15,9 @@ namespace qcow2::cli {
 // corruptions, 4 leaks".
 std::string VerdictInWords(const ImageReport& report);
 
+// What the owner of the image had better do now; empty if nothing.
+std::string AdviceInWords(const ImageReport& report);
+
 // The whole report of one image, ending with a newline.
 std::string HumanReport(const ImageReport& report);
 

@@ -130,8 +130,14 @@ void AddReportOptions(CLI::App& app, Options& options) {
            [&](const std::string& value) {
              return TakeFileName(value, options.metrics_file);
            });
+  AddValue(app, "--html", "FILE",
+           "Also write a page to FILE with the report and a map of the image: "
+           "who owns which cluster, and which partition of the guest is hit",
+           [&](const std::string& value) {
+             return TakeFileName(value, options.html_file);
+           });
   AddValue(
-      app, "--map", "FILE.svg",
+      app, "--map", "FILE",
       "Also draw to FILE, as SVG, who owns which cluster and what is damaged",
       [&](const std::string& value) {
         return TakeFileName(value, options.map_file);
@@ -466,7 +472,7 @@ std::string WrongPicture(const Options& options) {
       options.fleet.max_rate_bytes == 0) {
     return {};
   }
-  return "--map draws one IMAGE; it takes none of the options of "
+  return "--html and --map draw one IMAGE; they take none of the options of "
          "runs over many";
 }
 

@@ -42,6 +42,7 @@ struct Options {
   OutputFormat output = OutputFormat::kHuman;
   std::string report_file;   // empty: none
   std::string metrics_file;  // empty: none
+  std::string html_file;     // empty: none
   std::string map_file;      // empty: none
   uint64_t max_problems = 1000;
   std::string explain;  // a code, a number or "list"; empty: check images
@@ -81,7 +82,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments);
 
 // Whether somebody wants to see who owns what.
 inline bool WantsPicture(const Options& options) {
-  return !options.map_file.empty();
+  return !options.html_file.empty() || !options.map_file.empty();
 }
 
 // Whether these options let the program write to an image.

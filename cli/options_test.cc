@@ -31,9 +31,10 @@ TEST(OptionsTest, Defaults) {
 
 TEST(OptionsTest, PicturesAreOfOneImage) {
   EXPECT_EQ(Parsed({"--map=m.svg", "a"}).map_file, "m.svg");
-  EXPECT_EQ(Parsed({"--map=m.svg", "--repair", "a"}).map_file, "m.svg");
+  EXPECT_EQ(Parsed({"--html=h", "--repair", "a"}).html_file, "h");
+  EXPECT_FALSE(WantsPicture(Parsed({"a", "b"})));
   for (const Arguments& wrong :
-       {Arguments{"--map=m.svg", "a", "b"},
+       {Arguments{"--map=m.svg", "a", "b"}, Arguments{"--html=h", "a", "b"},
         Arguments{"--map=m.svg", "--recursive", "a"},
         Arguments{"--map=m.svg", "--max-rate=1M", "a"},
         Arguments{"--map=m.svg", "--explain=list"}, Arguments{"--map=", "a"}}) {

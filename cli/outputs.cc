@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/human_printer.h"
+#include "cli/picture/html_page.h"
 #include "cli/picture/svg_map.h"
 #include "engine/status_macros.h"
 
@@ -66,6 +67,7 @@ Outputs::Outputs(const Options& options, const Surroundings& surroundings)
 absl::Status Outputs::Open(const Options& options) {
   RETURN_IF_ERROR(OpenFile(options.report_file, options, report_));
   RETURN_IF_ERROR(OpenFile(options.metrics_file, options, metrics_));
+  RETURN_IF_ERROR(OpenFile(options.html_file, options, html_));
   return OpenFile(options.map_file, options, map_);
 }
 
@@ -89,6 +91,11 @@ void Outputs::AddRemembered(const ImageMetrics& image) {
 
 absl::Status Outputs::AddPicture(const ImageReport& report,
                                  const Picture& picture) {
+  if (html_) {
+    RETURN_IF_ERROR(
+        html_->Append(HtmlPage(report, picture, std::time(nullptr))));
+    RETURN_IF_ERROR(html_->Commit());
+  }
   if (map_) {
     RETURN_IF_ERROR(map_->Append(
         SvgDocument(picture, report.found.image.path, VerdictInWords(report))));

@@ -1,5 +1,5 @@
 // Everything the reports of a run go to: standard output, the file of --report
-// and that of --metrics, and the picture of --map.
+// and that of --metrics, and the pictures of --html and --map.
 #ifndef CLI_OUTPUTS_H_
 #define CLI_OUTPUTS_H_
 
@@ -53,6 +53,7 @@ class Outputs {
   ReportStream file_;
   std::optional<OutputFile> report_;
   std::optional<OutputFile> metrics_;
+  std::optional<OutputFile> html_;
   std::optional<OutputFile> map_;
   std::vector<ImageMetrics> images_;
 };

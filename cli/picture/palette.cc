@@ -47,6 +47,11 @@ const PaletteRow& PaletteRowOf(ClusterClass cluster_class) {
   return kPalette[static_cast<size_t>(cluster_class)];
 }
 
+bool IsNotable(ClusterClass cluster_class) {
+  return cluster_class <= ClusterClass::kLuksHeader ||
+         cluster_class == ClusterClass::kLeaked;
+}
+
 std::string PaletteStyle() {
   std::string style;
   AppendVariables(&PaletteRow::light, kDamageColour, style);

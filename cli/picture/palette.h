@@ -24,6 +24,10 @@ struct PaletteRow {
 std::span<const PaletteRow> Palette();
 const PaletteRow& PaletteRowOf(checker::ClusterClass cluster_class);
 
+// Whether a class is drawn even where there is little of it: metadata and what
+// is leaked.
+bool IsNotable(checker::ClusterClass cluster_class);
+
 // What marks damage, on a light ground.
 inline constexpr std::string_view kDamageColour = "#d11a2a";
 

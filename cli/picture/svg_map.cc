@@ -48,16 +48,6 @@ constexpr int kLegendColumns = 4;
 // Titles are what makes a picture large; cells alike need only one.
 constexpr size_t kMaxTitleLines = 10;
 
-// A class that is drawn even where there is little of it.
-bool IsNotable(ClusterClass cluster_class) {
-  return cluster_class != ClusterClass::kGuestData &&
-         cluster_class != ClusterClass::kSnapshotData &&
-         cluster_class != ClusterClass::kCompressedData &&
-         cluster_class != ClusterClass::kVmState &&
-         cluster_class != ClusterClass::kFree &&
-         cluster_class != ClusterClass::kUnknown;
-}
-
 // How a cell looks: what most of it is, and in a band below what else.
 struct Look {
   int main = -1;
@@ -504,8 +494,10 @@ std::string SvgWriter::Draw(std::string_view title, std::string_view verdict,
       absl::StrCat(Number(kWidth + 2 * kMargin), " ", Number(y_));
   std::string svg;
   if (stands_alone) svg += "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-  absl::StrAppend(&svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" ",
-                  "class=\"map\" role=\"img\" viewBox=\"0 0 ", size, "\"");
+  svg += "<svg";
+  if (stands_alone) svg += " xmlns=\"http://www.w3.org/2000/svg\"";
+  absl::StrAppend(&svg, " class=\"map\" role=\"img\" viewBox=\"0 0 ", size,
+                  "\"");
   if (stands_alone) {
     absl::StrAppend(&svg, " width=\"", Number(kWidth + 2 * kMargin),
                     "\" height=\"", Number(y_), "\"");

@@ -20,7 +20,9 @@ _qcow2_fsck() {
       ' --journal' | \
       ' --undo-file' | \
       ' --report' | \
-      ' --metrics')
+      ' --metrics' | \
+      ' --html' | \
+      ' --map')
       _filedir; return ;;
     ' --repair')
       if [[ "$split" == true ]]; then mapfile -t COMPREPLY < <(compgen -W 'all leaks salvage' -- "$cur"); return; fi ;;
@@ -43,7 +45,6 @@ _qcow2_fsck() {
       ' --shard' | \
       ' --max-rate' | \
       ' --drop-snapshot' | \
-      ' --map' | \
       ' --max-problems')
       return ;;
   esac
@@ -51,7 +52,7 @@ _qcow2_fsck() {
   if [[ "$cur" == -* ]]; then
     case "$command" in
       '')
-        mapfile -t COMPREPLY < <(compgen -W '-h --help --version --overlap-check= --deep --backing= --jobs= --memory-limit= -U --force-share --sandbox --recursive --exclude= --newer-than= --with-backing-files --time-budget= --state= --baseline= --shard= --max-rate= --repair --dry-run --free-suspects --drop-snapshot= --journal= --undo-file= --no-undo --recover --undo --discard-freed --moved-image --output= --report= --metrics= --map= --max-problems= --explain= --progress --no-progress --compat=' -- "$cur") ;;
+        mapfile -t COMPREPLY < <(compgen -W '-h --help --version --overlap-check= --deep --backing= --jobs= --memory-limit= -U --force-share --sandbox --recursive --exclude= --newer-than= --with-backing-files --time-budget= --state= --baseline= --shard= --max-rate= --repair --dry-run --free-suspects --drop-snapshot= --journal= --undo-file= --no-undo --recover --undo --discard-freed --moved-image --output= --report= --metrics= --html= --map= --max-problems= --explain= --progress --no-progress --compat=' -- "$cur") ;;
       '/merge')
         mapfile -t COMPREPLY < <(compgen -W '-h --help --version --output=' -- "$cur") ;;
     esac

@@ -1,9 +1,11 @@
-"""What `qcow2-fsck --map` draws is well-formed, bounded and never written over
-the image.
+"""What `qcow2-fsck --map` and `--html` write is well-formed, bounded and never
+written over the image.
 
   pictures_test.py QCOW2-FSCK IMAGE...
 """
 
+import html.parser
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +26,38 @@ def run(*arguments):
                           text=True, errors='replace', check=False)
 
 
+class Page(html.parser.HTMLParser):
+    """Complains of tags that do not match; keeps the JSON of the maps."""
+
+    EMPTY = {'meta', 'link'}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open = []
+        self.scripts = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+        self.data = json.loads(self.scripts[0])
+
+    def handle_starttag(self, tag, attrs):
+        if tag == 'script':
+            self.scripts.append('')
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == 'script':
+            self.scripts[-1] += data
+
+
 def text_of(svg):
     return ' '.join(text for text in svg.itertext())
 
@@ -40,8 +74,12 @@ class PicturesTest(unittest.TestCase):
     def draw(self, image, *options):
         """The parsed picture of `image`, and the result of the program."""
         path = self.path('map.svg')
-        result = run('--map=' + path, *options, image)
+        page = self.path('page.html')
+        result = run('--map=' + path, '--html=' + page, *options, image)
         self.assertLess(os.path.getsize(path), LARGEST_BYTES, image)
+        self.assertLess(os.path.getsize(page), LARGEST_BYTES, image)
+        with open(page, encoding='utf-8') as file:
+            self.page = Page(file.read())
         return ElementTree.parse(path).getroot(), result
 
     def test_every_image_has_a_picture(self):
@@ -54,6 +92,7 @@ class PicturesTest(unittest.TestCase):
                 self.assertEqual(drawn.returncode, plain.returncode)
                 self.assertEqual(drawn.stderr, plain.stderr)
                 self.assertIsNone(svg.find('.//' + SVG + 'script'))
+                self.assertEqual(len(self.page.scripts), 2)
 
     def test_64_tib(self):
         image = self.path('large.qcow2')
@@ -65,6 +104,7 @@ class PicturesTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         self.assertIn('64 TiB', text_of(svg))
         self.assertIn('guest data: 1 MiB', text_of(svg))
+        self.assertEqual(self.page.data['guest']['clusters'], 1 << 30)
 
     def test_not_over_the_image(self):
         for start in (b'QFI\xfb', b'\0\0\0\0'):
@@ -75,7 +115,7 @@ class PicturesTest(unittest.TestCase):
             if not os.path.lexists(link):
                 os.symlink(image, link)
             for target in (image, link):
-                for option in ('--map=', '--report=', '--metrics='):
+                for option in ('--html=', '--map=', '--report=', '--metrics='):
                     result = run(option + target, image)
                     self.assertEqual(result.returncode, USAGE_ERROR)
                     self.assertIn('not overwriting it', result.stderr)
