@@ -15,9 +15,10 @@ packages_to_run=(
 # shellcheck disable=SC2034  # Used by tools/test.sh.
 packages_to_test=(
   "${packages_to_run[@]}"
-  bash-completion clang fish groff-base libbenchmark-dev libclang-rt-14-dev
-  libgmock-dev libgtest-dev libnbd-bin man-db mandoc nbdkit nbdkit-plugin-dev
-  python3 python3-jsonschema python3-seccomp qemu-utils systemd zsh
+  bash-completion chromium chromium-driver clang fish groff-base
+  libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev libnbd-bin
+  man-db mandoc nbdkit nbdkit-plugin-dev python3 python3-jsonschema
+  python3-seccomp python3-selenium qemu-utils systemd zsh
 )
 # To look over the sources: the headers of the libraries and the tools.
 # shellcheck disable=SC2034  # Used by tools/lint.sh.

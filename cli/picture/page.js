@@ -71,11 +71,12 @@ function diskWords(disk) {
 // An owner is [kind, disk, references, index or first guest cluster, guest
 // clusters (of data only)].
 function ownerWords([kind, disk, references, index, guestClusters]) {
-  const {name, style} = data.owners[kind];
+  const {name, style, guest} = data.owners[kind];
   const shared = references > 1 ? ` (${references} references)` : '';
   if (style === 'data') {
     const range = guestClusters > 0 ?
-        `: ${bytes(guestClusters * data.clusterSize)} at ${hex(index)}` : '';
+        `: ${bytes(guestClusters * data.clusterSize)}` +
+            `${guest ? ' of the disk' : ''} at ${hex(index)}` : '';
     return name + diskWords(disk) + shared + range;
   }
   if (style === 'l2') return `${name} (L1 entry ${index})${diskWords(disk)}${shared}`;
@@ -337,7 +338,8 @@ class GuestSource {
       lines.push('in no partition');
     }
     const {stored, compressed, hit} = this.shares(begin, end);
-    const percent = (part) => `${Math.max(1, Math.round(100 * part / count))} %`;
+    const percent = (part) => part < count / 100 ?
+        'below 1 %' : `${Math.floor(100 * part / count)} %`;
     if (stored > 0) lines.push(`in the file: ${percent(stored)}`);
     if (compressed > 0) lines.push(`in the file, compressed: ${percent(compressed)}`);
     if (stored + compressed === 0) lines.push('not in the file');
@@ -379,6 +381,7 @@ class Grid {
     this.cursor = -1;    // a cell the keyboard is at
     this.selection = null;  // cells the mouse drags over
     this.linked = [];    // ranges the other grid points at
+    this.looks = new Map();  // of what was looked at, until that changes
     this.partner = null;
     this.listen();
   }
@@ -420,6 +423,27 @@ class Grid {
 
   // -- drawing
 
+  // Draws anew what may look different now.
+  redraw() {
+    this.looks.clear();
+    this.draw();
+  }
+
+  look(begin, end) {
+    const key = `${begin}-${end}`;
+    if (!this.looks.has(key)) this.looks.set(key, this.source.look(begin, end));
+    return this.looks.get(key);
+  }
+
+  // The page below stays where it is while one zooms.
+  keepRoom(height) {
+    if (this.room?.width !== this.canvas.clientWidth) {
+      this.room = {width: this.canvas.clientWidth, height: 0};
+    }
+    this.room.height = Math.max(this.room.height, height);
+    this.canvas.parentElement.style.minHeight = `${this.room.height}px`;
+  }
+
   draw() {
     this.layout();
     const ratio = window.devicePixelRatio || 1;
@@ -427,6 +451,7 @@ class Grid {
     const used = Math.ceil(this.cells / this.columns) * this.size;
     const height = Math.max(used, CELL_PIXELS);
     this.canvas.style.height = `${height}px`;
+    this.keepRoom(height);
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     const context = this.canvas.getContext('2d');
@@ -450,7 +475,7 @@ class Grid {
   }
 
   drawCell(context, cell) {
-    const look = this.source.look(...this.range(cell));
+    const look = this.look(...this.range(cell));
     const [x, y] = this.place(cell);
     const gap = this.size > 6 ? 1 : 0;
     const side = this.size - gap;
@@ -527,7 +552,7 @@ class Grid {
     for (let x = 0; x < width; ++x) {
       const begin = Math.floor(total * x / width);
       const end = Math.max(begin + 1, Math.floor(total * (x + 1) / width));
-      const look = this.source.look(begin, end);
+      const look = this.look(begin, end);
       context.fillStyle = colour(look.marks & MARK_BAD ? '--damage' :
           `--c-${look.main || 'unknown'}`);
       context.fillRect(x, look.marks & MARK_BAD ? 0 : 3, 1,
@@ -560,6 +585,7 @@ class Grid {
     this.selection = null;
     this.cursor = Math.min(this.cursor, this.cells - 1);
     this.hideTip();
+    this.looks.clear();
     this.draw();
   }
 
@@ -685,7 +711,9 @@ class Grid {
       const half = (this.end - this.begin) / 2;
       this.show(at - half, at + half);
     });
+    const useless = this.source.places.length > 0 ? [] : ['next', 'previous'];
     for (const button of this.element.querySelectorAll('button[data-do]')) {
+      button.disabled = useless.includes(button.dataset.do);
       button.addEventListener('click', () => this.perform(button.dataset.do));
     }
   }
@@ -785,7 +813,7 @@ const grids = [];
 
 function drawAll() {
   colours.clear();
-  for (const grid of grids) grid.draw();
+  for (const grid of grids) grid.redraw();
 }
 
 function listenToLegend(grid) {
@@ -798,7 +826,7 @@ function listenToLegend(grid) {
                          .map((b) => b.dataset.key);
       grid.source.hidden = new Set(chosen.length === 0 ? [] :
           data.classes.map((c) => c.key).filter((key) => !chosen.includes(key)));
-      grid.draw();
+      grid.redraw();
     });
   }
 }
