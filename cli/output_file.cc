@@ -37,8 +37,15 @@ absl::Status RefuseImage(const std::string& path) {
                                     "' is a qcow2 image; not overwriting it");
 }
 
-// The file a symbolic link leads to, so that the link stays.
-std::string FollowLinks(const std::string& path) {
+// The file a symbolic link leads to, so that the link stays. One that somebody
+// else put there, say in /tmp, may lead to anything.
+absl::StatusOr<std::string> FollowLinks(const std::string& path) {
+  struct stat link;
+  if (lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return path;
+  if (link.st_uid != geteuid() && link.st_uid != 0) {
+    return absl::PermissionDeniedError(
+        "'" + path + "' is a symbolic link of another user; not writing there");
+  }
   char* const resolved = realpath(path.c_str(), nullptr);
   if (resolved == nullptr) return path;
   std::string target(resolved);
@@ -65,16 +72,22 @@ absl::Status WriteAll(int descriptor, std::string_view text,
   return absl::OkStatus();
 }
 
+absl::StatusOr<OutputFile> OutputFile::CreateDirect(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  if (descriptor == -1) return WriteError(errno, path);
+  OutputFile file(descriptor, path, "");
+  struct stat status;
+  if (fstat(descriptor, &status) != 0) return WriteError(errno, path);
+  if (!S_ISREG(status.st_mode)) return file;
+  return absl::AbortedError("'" + path + "' was replaced meanwhile");
+}
+
 absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path,
                                               std::optional<unsigned> mode) {
   const std::optional<struct stat> existing = StatusOf(path);
-  if (existing && !S_ISREG(existing->st_mode)) {
-    const int descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (descriptor == -1) return WriteError(errno, path);
-    return OutputFile(descriptor, path, "");
-  }
+  if (existing && !S_ISREG(existing->st_mode)) return CreateDirect(path);
   if (existing) RETURN_IF_ERROR(RefuseImage(path));
-  std::string target = FollowLinks(path);
+  ASSIGN_OR_RETURN(std::string target, FollowLinks(path));
   std::string temporary = target + ".XXXXXX";
   const int descriptor = mkostemp(temporary.data(), O_CLOEXEC);
   if (descriptor == -1) return WriteError(errno, path);

@@ -22,9 +22,10 @@ absl::Status WriteAll(int descriptor, std::string_view text,
 class OutputFile {
  public:
   // InvalidArgument for a file that is a qcow2 image: a slip on the command
-  // line must not destroy one. Else what the system says. With `mode` a regular
-  // file gets those permissions; else those of the file it takes the place of,
-  // or everybody may read it.
+  // line must not destroy one. PermissionDenied for a symbolic link of another
+  // user; own ones, and root's, are followed. Else what the system says. With
+  // `mode` a regular file gets those permissions; else those of the file it
+  // takes the place of, or everybody may read it.
   static absl::StatusOr<OutputFile> Create(
       const std::string& path, std::optional<unsigned> mode = std::nullopt);
 
@@ -37,6 +38,9 @@ class OutputFile {
   absl::Status Commit();
 
  private:
+  // Of a device or pipe.
+  static absl::StatusOr<OutputFile> CreateDirect(const std::string& path);
+
   OutputFile(int descriptor, std::string path, std::string temporary)
       : descriptor_(descriptor),
         path_(std::move(path)),

@@ -76,6 +76,22 @@ TEST_F(OutputFileTest, KeepsModeAndSymbolicLink) {
             fs::perms::owner_read | fs::perms::owner_write);
 }
 
+// Somebody who may write to the folder must not choose what is replaced.
+TEST_F(OutputFileTest, ALinkOfAnotherUserIsNotFollowed) {
+  const fs::path target = folder_ / "target";
+  const fs::path link = folder_ / "link";
+  std::ofstream(target) << "old";
+  fs::create_symlink("target", link);
+  constexpr uid_t kNobody = 65534;
+  if (lchown(link.c_str(), kNobody, kNobody) != 0) {
+    GTEST_SKIP() << "only root can give a link away";
+  }
+  const absl::Status refused = OutputFile::Create(link).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied) << refused;
+  EXPECT_EQ(Content(target), "old");
+  EXPECT_EQ(FilesInFolder(), 2u);
+}
+
 TEST_F(OutputFileTest, AnImageIsNeverOverwritten) {
   const fs::path path = folder_ / "disk.qcow2";
   std::ofstream(path) << "QFI\xfb rest";

@@ -150,6 +150,17 @@ TEST_F(ImageChainTest, ACycleIsFoundWhateverItsNames) {
   EXPECT_THAT(std::string(OpenError("itself").message()), HasSubstr("cycle"));
 }
 
+TEST_F(ImageChainTest, AChainThatIsTooLongIsRefused) {
+  CreateOver("0", "");
+  for (size_t i = 1; i <= kMaxChainImages; ++i) {
+    CreateOver(std::to_string(i), std::to_string(i - 1));
+  }
+  const std::string top = std::to_string(kMaxChainImages);
+  EXPECT_THAT(std::string(OpenError(top).message()),
+              HasSubstr("more than 999 images below it"));
+  EXPECT_EQ(OpenError(std::to_string(kMaxChainImages - 1)), absl::OkStatus());
+}
+
 TEST_F(ImageChainTest, ALongChainIsRead) {
   constexpr int kImages = 80;
   CreateOver("0", "");

@@ -61,7 +61,7 @@ struct ImageCore {
 
   // To be called under `mutex` before these bytes of the guest change. An error
   // means that they must not.
-  absl::Status NoteChange(uint64_t offset, uint64_t length) {
+  absl::Status NoteChange(uint64_t offset, uint64_t length) const {
     return bitmaps == nullptr ? absl::OkStatus()
                               : bitmaps->Note(offset, length);
   }

@@ -467,7 +467,7 @@ absl::Status Metadata::FreeNow(ClusterRun run, FreeReason reason) {
   while (run.clusters > 0) {
     const uint64_t in_block =
         std::min(run.clusters, entries - run.first.value() % entries);
-    const absl::Status status = CountDown({run.first, in_block}, reason);
+    absl::Status status = CountDown({run.first, in_block}, reason);
     if (absl::IsDataLoss(status)) {
       return MarkCorrupt(std::string(status.message()));
     }
