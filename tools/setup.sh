@@ -20,6 +20,12 @@ packages_to_test=(
   man-db mandoc nbdkit nbdkit-plugin-dev python3 python3-jsonschema
   python3-seccomp python3-selenium qemu-utils systemd zsh
 )
+# To make packages.
+# shellcheck disable=SC2034  # Used by tools/package.sh.
+packages_to_package=(
+  "${packages_to_run[@]}"
+  debhelper dpkg-dev nbdkit-plugin-dev
+)
 # To look over the sources: the headers of the libraries and the tools.
 # shellcheck disable=SC2034  # Used by tools/lint.sh.
 packages_to_lint=(

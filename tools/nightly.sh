@@ -1,0 +1,97 @@
+#!/bin/bash
+# Installs what is missing and runs the tests that take too long for
+# tools/test.sh, all of them or those that are named:
+#   tools/nightly.sh [JOB...]
+#   tools/nightly.sh --list
+# The last line of stdout is "N passed, N failed", counting jobs; those that
+# failed are named before it. The exit status is 0 if none did.
+#
+# A job is a function job_NAME with a comment, which --list prints, and its name
+# in `jobs`. It fails by its exit status and says on stderr why. Jobs run one
+# after the other, each in a shell of its own.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=tools/setup.sh
+source "$root/tools/setup.sh"
+
+jobs=(programs package debian)
+
+# The optimised programs: hardened, and the static one in an empty folder.
+job_programs() {
+  ensure_packages "${packages_to_run[@]}" nbdkit-plugin-dev || return
+  quietly bazel test --config=opt --test_output=errors \
+    //tests/installed:all_tests
+}
+
+# The packages: lintian has nothing to say, and they are the same when made
+# again elsewhere at another time.
+job_package() {
+  ensure_packages lintian || return
+  make_packages || return
+  local again="$work/again"
+  (umask 077 && tools/package.sh "$again" >/dev/null) || return
+  diff -r "$packages" "$again" || return
+  # lintian looks at its caller's temporary files, which another user may own.
+  TMPDIR="$work" lintian --fail-on error,warning --tag-display-limit 0 \
+    "$packages"/*.deb >&2
+}
+
+# The packages on a bare Debian 12: installed, run, removed and purged.
+job_debian() {
+  ensure_packages debootstrap || return
+  make_packages || return
+  find_root || { say "root is needed to make a Debian" && return 1; }
+  gzip -dc corpus/images/sample-damaged.qcow2.gz >"$work/image"
+  "${as_root[@]}" tests/installed/debian_test.sh "$(version)" "$work/image" \
+    "$packages"/*.deb >&2
+}
+
+# Makes the packages, once for all jobs, in the folder `packages`.
+make_packages() {
+  packages="$work/packages"
+  if [[ ! -d "$packages" ]]; then
+    tools/package.sh "$packages" >/dev/null
+  fi
+}
+
+version() {
+  sed -n 's/.*kToolVersion = "\(.*\)";/\1/p' cli/version.h
+}
+
+list_jobs() {
+  local job
+  for job in "${jobs[@]}"; do
+    printf '%s:\n' "$job"
+    sed -n "/^#/{H;d}; /^job_$job()/{x;s/^\n//;p;q}; s/.*//;x" "$0" | sed 's/^#/ /'
+  done
+}
+
+if [[ "${1-}" == --list ]]; then
+  list_jobs
+  exit
+fi
+(($#)) || set -- "${jobs[@]}"
+for job; do
+  if ! declare -F "job_$job" >/dev/null; then
+    say "there is no job '$job'; --list lists them"
+    exit 16
+  fi
+done
+
+cd "$root"
+work="$(mktemp -d)"
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=()
+for job; do
+  say "$job"
+  if ("job_$job"); then
+    passed=$((passed + 1))
+  else
+    failed+=("$job")
+  fi
+done
+for job in "${failed[@]}"; do echo "failed: $job"; done
+echo "$passed passed, ${#failed[@]} failed"
+((${#failed[@]} == 0))
