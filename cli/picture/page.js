@@ -553,10 +553,16 @@ class Grid {
       const begin = Math.floor(total * x / width);
       const end = Math.max(begin + 1, Math.floor(total * (x + 1) / width));
       const look = this.look(begin, end);
-      context.fillStyle = colour(look.marks & MARK_BAD ? '--damage' :
-          `--c-${look.main || 'unknown'}`);
-      context.fillRect(x, look.marks & MARK_BAD ? 0 : 3, 1,
-                       look.marks & MARK_BAD ? OVERVIEW_PIXELS : 8);
+      if (look.marks & MARK_BAD) {
+        context.fillStyle = colour('--damage');
+        context.fillRect(x, 0, 1, OVERVIEW_PIXELS);
+        continue;
+      }
+      context.fillStyle = colour(`--c-${look.main || 'unknown'}`);
+      context.fillRect(x, 3, 1, 8);
+      if (!look.band) continue;
+      context.fillStyle = colour(`--c-${look.band}`);
+      context.fillRect(x, 11 - 8 * look.height, 1, 8 * look.height);
     }
     const x = width * this.begin / total;
     context.strokeStyle = colour('--ink');

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "checker/printable.h"
 #include "checker/problems.h"
 #include "cli/picture/describe.h"
@@ -65,36 +67,45 @@ uint64_t ClustersOf(uint64_t bytes, uint64_t cluster_size) {
   return bytes / cluster_size + (bytes % cluster_size != 0 ? 1 : 0);
 }
 
-Json OwnerOf(const OwnedRun& owner, uint64_t cluster_size) {
-  Json json = {KindOf(owner), owner.disk, owner.references};
-  if (!IsData(owner)) {
-    json.push_back(owner.index);
-    return json;
+// There can be many segments: they are written as text, without values made of
+// them first.
+void AppendOwner(const OwnedRun& owner, uint64_t cluster_size,
+                 std::string& text) {
+  absl::StrAppend(&text, "[", KindOf(owner), ",", owner.disk, ",",
+                  owner.references);
+  if (IsData(owner)) {
+    absl::StrAppend(&text, ",", owner.guest_offset_bytes / cluster_size, ",",
+                    ClustersOf(owner.guest_length_bytes, cluster_size), "]");
+  } else {
+    absl::StrAppend(&text, ",", owner.index, "]");
   }
-  json.push_back(owner.guest_offset_bytes / cluster_size);
-  json.push_back(ClustersOf(owner.guest_length_bytes, cluster_size));
-  return json;
 }
 
-Json Segments(const Picture& picture) {
-  Json segments = Json::array();
+std::string Segments(const Picture& picture) {
+  std::string text = "[";
   for (const Segment& segment : picture.segments) {
-    Json json = {segment.first_cluster, segment.clusters,
-                 static_cast<int>(segment.cluster_class), segment.marks};
+    absl::StrAppend(&text, text.size() > 1 ? ",[" : "[", segment.first_cluster,
+                    ",", segment.clusters, ",",
+                    static_cast<int>(segment.cluster_class), ",",
+                    segment.marks);
+    // What is empty at the end is left out.
     const bool findings = !segment.findings.empty();
     const bool more = segment.more_owners > 0 || findings;
     if (!segment.owners.empty() || more) {
-      Json owners = Json::array();
-      for (const OwnedRun& owner : segment.owners) {
-        owners.push_back(OwnerOf(owner, picture.cluster_size_bytes));
+      text += ",[";
+      for (size_t i = 0; i < segment.owners.size(); ++i) {
+        if (i > 0) text += ',';
+        AppendOwner(segment.owners[i], picture.cluster_size_bytes, text);
       }
-      json.push_back(std::move(owners));
+      text += ']';
     }
-    if (more) json.push_back(segment.more_owners);
-    if (findings) json.push_back(segment.findings);
-    segments.push_back(std::move(json));
+    if (more) absl::StrAppend(&text, ",", segment.more_owners);
+    if (findings) {
+      absl::StrAppend(&text, ",[", absl::StrJoin(segment.findings, ","), "]");
+    }
+    text += ']';
   }
-  return segments;
+  return text + "]";
 }
 
 // [[repeats, values ...], ...]: like neighbours once.
@@ -239,13 +250,14 @@ std::string PageData(const Picture& picture,
                      {"classes", Classes()},
                      {"owners", OwnerKinds()},
                      {"disks", std::move(disks)},
-                     {"segments", Segments(picture)},
                      {"binClusters", picture.bin_clusters},
                      {"rest", Rest(picture)},
                      {"guest", Guest(picture)},
                      {"findings", Findings(report)}};
-  return WithoutMarkup(data.dump(-1, ' ', /*ensure_ascii=*/true,
-                                 Json::error_handler_t::replace));
+  std::string text = WithoutMarkup(data.dump(-1, ' ', /*ensure_ascii=*/true,
+                                             Json::error_handler_t::replace));
+  text.pop_back();
+  return text + ",\"segments\":" + Segments(picture) + "}";
 }
 
 }  // namespace qcow2::cli

@@ -350,8 +350,12 @@ std::vector<std::vector<DamagedRange>> DamageByDisk(
   for (const checker::GuestHit& hit : map.hits) {
     damage[hit.disk].push_back({hit.offset_bytes, hit.length_bytes});
   }
-  incomplete = map.hits_omitted > 0 || report.problems_omitted > 0;
+  incomplete = map.hits_omitted > 0;
+  uint64_t corruptions = 0;  // listed
   for (const Finding& finding : report.problems) {
+    if (checker::RowOf(finding.problem).severity == Severity::kCorruption) {
+      corruptions += finding.count;
+    }
     if (!DamagesGuest(finding)) continue;
     incomplete |= finding.guest_ranges_omitted > 0;
     for (const checker::GuestRange& range : finding.guest) {
@@ -365,6 +369,7 @@ std::vector<std::vector<DamagedRange>> DamageByDisk(
       damage[disk].push_back({range.offset_bytes, range.length_bytes});
     }
   }
+  incomplete |= corruptions < report.counts.corruptions;
   for (std::vector<DamagedRange>& ranges : damage) Join(ranges);
   return damage;
 }

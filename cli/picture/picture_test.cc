@@ -185,6 +185,21 @@ TEST(PictureTest, BinsFillWhatSegmentsLeave) {
               Contains(HasSubstr("stretches of 200 KiB")));
 }
 
+// Leaks that are not listed are no damage that is not shown.
+TEST(PictureTest, DamageIsIncompleteWhereCorruptionsAreNotListed) {
+  checker::OwnershipMap map;
+  map.cluster_size_bytes = 4096;
+  map.bins.resize(1);
+  map.guest_bins.resize(1);
+  map.disk_names = {""};
+  checker::CheckReport report;
+  report.problems_omitted = 7;
+  report.counts.leaks = 7;
+  EXPECT_FALSE(MakePicture(map, report, {}).damage_incomplete);
+  report.counts.corruptions = 1;
+  EXPECT_TRUE(MakePicture(map, report, {}).damage_incomplete);
+}
+
 TEST(PictureTest, ImageWithoutGeometryHasNoMapButAReason) {
   TestImage image;
   image.header.cluster_bits = 63;
