@@ -1,4 +1,5 @@
 """A unit file as systemd reads it, as far as the units here go."""
+import glob
 import re
 import shlex
 import subprocess
@@ -7,11 +8,13 @@ import subprocess
 class UnitFile:
     """The settings of a unit, and its commands for one instance.
 
-    `manager_root` stands before the folder that is the specifier %S, so that a
-    test need not write to the real one."""
+    `manager_root` stands before the folder that is the specifier %S and before
+    the file of EnvironmentFile=, so that a test need not write to the real
+    ones."""
 
     def __init__(self, path, name, manager_root):
         self.settings = {}
+        self.manager_root = manager_root
         self.name = name
         instance = name[name.index("@") + 1 : name.rindex(".")]
         self.specifiers = {
@@ -46,9 +49,18 @@ class UnitFile:
             text=True,
         ).stdout.rstrip("\n")
 
-    def environment(self, more=()):
-        """The variables of Environment=, then those of the lines `more`."""
-        lines = [*map(self.expand, self.settings.get("Environment", [])), *more]
+    def environment_file(self):
+        """Where the file of EnvironmentFile= is."""
+        value = self.settings["EnvironmentFile"][0].lstrip("-")
+        return self.manager_root + self.expand(value)
+
+    def environment(self):
+        """The variables of Environment=, then those of EnvironmentFile=."""
+        lines = [*map(self.expand, self.settings.get("Environment", []))]
+        # systemd takes the name for a pattern.
+        for path in glob.glob(self.environment_file()):
+            with open(path, encoding="utf-8") as file:
+                lines += file.read().splitlines()
         variables = dict(line.split("=", 1) for line in lines)
         variables["STATE_DIRECTORY"] = self.expand(
             "%S/" + self.settings["StateDirectory"][0]
