@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/output_file.h"
+#include "cli/remote_images.h"
 #include "cli/run.h"
 #include "cli/surroundings.h"
 
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
       .standard_error = STDERR_FILENO,
       .standard_error_is_terminal = isatty(STDERR_FILENO) == 1,
       .cancel = &cli::CancelOnInterrupt(),
+      .open_remote = cli::OpenRemoteImage,
   };
   if (!command_line.options) {
     static_cast<void>(cli::WriteAll(surroundings.standard_error,

@@ -11,6 +11,7 @@
 #include "cli/option_parser.h"
 #include "cli/units.h"
 #include "cli/version.h"
+#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -23,7 +24,10 @@ constexpr std::string_view kRepairOption = "--repair";
 constexpr char kDescription[] =
     "Finds what is wrong with qcow2 disk images, and repairs it when asked to."
     "\nWithout --repair, --recover, --undo or --discard-freed nothing is ever "
-    "written\nto an image.";
+    "written\nto an image.\n\nAn IMAGE is a file, a block device or an NBD "
+    "address: nbd://HOST[:PORT]/EXPORT,\nnbds:// the same with TLS, "
+    "nbd+unix:///EXPORT?socket=PATH. At an address nobody\ncan see who else "
+    "uses the image; a repair there needs --journal.";
 
 constexpr char kExamples[] = R"(Examples:
   qcow2-fsck disk.qcow2                    what is wrong, for people
@@ -36,6 +40,7 @@ constexpr char kExamples[] = R"(Examples:
   qcow2-fsck --repair --dry-run disk.qcow2 what a repair would do
   qcow2-fsck --repair disk.qcow2           repair it, and keep an undo file
   qcow2-fsck --undo disk.qcow2             take that repair back
+  qcow2-fsck nbd://host/disk               an image that a server has
   qcow2-fsck --compat=qemu-img -q disk.qcow2
                                            in place of `qemu-img check -q`
 )";
@@ -101,6 +106,17 @@ std::string TakeJobs(const std::string& value, Options& options) {
            std::to_string(kJobsMax);
   }
   options.jobs = static_cast<unsigned>(*number);
+  return {};
+}
+
+std::string TakeRemoteTimeout(const std::string& value, Options& options) {
+  constexpr uint64_t kMaxSeconds = 86400;
+  const std::optional<uint64_t> seconds = ParseNumber(value);
+  if (!seconds || *seconds < 1 || *seconds > kMaxSeconds) {
+    return "'" + value + "' is not a number of seconds from 1 to " +
+           std::to_string(kMaxSeconds);
+  }
+  options.remote_timeout_seconds = *seconds;
   return {};
 }
 
@@ -199,6 +215,12 @@ void AddCheckOptions(CLI::App& app, Options& options) {
                "but reading, memory, threads and writing to standard output "
                "and error; for one IMAGE that is not trusted. Files that it "
                "names are not looked at (--backing=none)");
+  AddValue(app, "--remote-timeout", "SECONDS",
+           "How long the server of an image at an NBD address may give no sign "
+           "of life (default 60)",
+           [&](const std::string& value) {
+             return TakeRemoteTimeout(value, options);
+           });
 }
 
 std::string TakeRepair(const std::string& value, Options& options) {
@@ -248,7 +270,8 @@ void AddRepairChoices(CLI::App& app, Options& options) {
       ->allow_extra_args(false);
   AddValue(
       app, "--journal", "PATH",
-      "Where the journal is (default IMAGE.fsck-journal, beside the image)",
+      "Where the journal is (default IMAGE.fsck-journal, beside the image; "
+      "needed for block devices and NBD addresses)",
       [&](const std::string& value) {
         return TakeFileName(value, options.journal_file);
       });
@@ -483,6 +506,8 @@ std::string WrongSandbox(const CLI::App& app, const Options& options) {
       {options.task != Task::kCheck, "--sandbox is for checks"},
       {options.images.size() > 1 || options.fleet.any(),
        "--sandbox takes one IMAGE only"},
+      {IsNbdAddress(options.images[0]),
+       "--sandbox takes a local IMAGE: a server has to be written to"},
       {!options.report_file.empty() || !options.metrics_file.empty() ||
            WantsPicture(options),
        "--sandbox can write no file: its report is what it prints"},

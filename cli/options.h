@@ -51,6 +51,7 @@ struct Options {
   uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
   bool sandbox = false;
+  uint64_t remote_timeout_seconds = 60;
   FleetOptions fleet;  // of a run over many images
 
   Task task = Task::kCheck;

@@ -243,6 +243,7 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--sandbox", "a", "b"},
       {"--sandbox", "--recursive", "a"},
       {"--sandbox", "--repair", "a"},
+      {"--sandbox", "nbd://host/disk"},
       {"--sandbox", "--report=r", "a"},
       {"--sandbox", "--metrics=m", "a"},
       {"--sandbox", "--map=m.svg", "a"},

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "engine/status_macros.h"
+#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -35,6 +36,10 @@ absl::StatusOr<std::string> ResolveOtherFile(const std::string& name,
 absl::StatusOr<std::unique_ptr<File>> OpenOtherFile(const std::string& name,
                                                     const std::string& base,
                                                     NamedFilePolicy policy) {
+  if (IsNbdAddress(base)) {
+    return PolicyRefusal(name,
+                         "the image that names it is not on this machine");
+  }
   ASSIGN_OR_RETURN(const std::string path, ResolveOtherFile(name, base));
   ASSIGN_OR_RETURN(std::unique_ptr<File> file,
                    OpenNamedFile(base, path, policy));

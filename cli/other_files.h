@@ -19,7 +19,8 @@ absl::StatusOr<std::string> ResolveOtherFile(const std::string& name,
                                              const std::string& base);
 
 // Opens that file as the policy allows (see named_file.h), for reading only and
-// without locks.
+// without locks. What an image at an NBD address names is left alone, a policy
+// refusal: its owner has no business with the files of this machine.
 absl::StatusOr<std::unique_ptr<File>> OpenOtherFile(const std::string& name,
                                                     const std::string& base,
                                                     NamedFilePolicy policy);

@@ -35,11 +35,12 @@ int RunExplain(const Options& options, const Surroundings& surroundings) {
   return kExitOperationalError;
 }
 
-// The partitions of the guest in the image at `path`.
-GuestPartitions PartitionsIn(const std::string& path, const Options& options) {
+// The partitions of the guest in the image that the user named.
+GuestPartitions PartitionsIn(const std::string& image, const Options& options,
+                             const Surroundings& surroundings) {
   // Whoever may use it was asked before; a repair may just have ended.
   absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(path, options.force_share);
+      OpenImage(image, options, surroundings);
   if (file.ok()) return ReadGuestPartitions(*std::move(file));
   GuestPartitions partitions;
   partitions.notes.push_back(
@@ -52,21 +53,21 @@ GuestPartitions PartitionsIn(const std::string& path, const Options& options) {
 absl::Status ProcessAll(const Options& options,
                         const Surroundings& surroundings, Outputs& outputs,
                         int& exit_code) {
-  for (const std::string& path : options.images) {
+  for (const std::string& image : options.images) {
     if (surroundings.cancel != nullptr && *surroundings.cancel) {
       exit_code |= kExitCancelled;  // there are images left
       break;
     }
     checker::OwnershipMap ownership;
     const ImageReport report =
-        ProcessImage(path, options, surroundings,
+        ProcessImage(image, options, surroundings,
                      WantsPicture(options) ? &ownership : nullptr);
     exit_code |= ExitCodeOf(report);
     RETURN_IF_ERROR(outputs.Add(report));
     if (WantsPicture(options)) {
       RETURN_IF_ERROR(outputs.AddPicture(
-          report,
-          MakePicture(ownership, report.found, PartitionsIn(path, options))));
+          report, MakePicture(ownership, report.found,
+                              PartitionsIn(image, options, surroundings))));
     }
     if (report.found.cancelled) break;
   }

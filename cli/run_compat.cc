@@ -14,6 +14,7 @@
 #include "cli/output_file.h"
 #include "cli/run.h"
 #include "cli/session.h"
+#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -84,7 +85,7 @@ absl::Status Print(const CheckReport& report, const CompatFixed& fixed,
 CompatExitCode Conclude(const CheckReport& report, const CompatFixed& fixed,
                         const Options& options,
                         const Surroundings& surroundings) {
-  const std::string& path = options.images[0];
+  const std::string path = ShownAddress(options.images[0]);
   if (report.cancelled) {
     Complain(surroundings, "cancelled");
     return kCompatNotChecked;
@@ -117,7 +118,7 @@ std::string FailureOf(const repair::TransactionReport& transaction) {
 CompatExitCode RepairAndPrint(std::unique_ptr<File> file,
                               const Options& options,
                               const Surroundings& surroundings) {
-  const std::string& path = options.images[0];
+  const std::string path = ShownAddress(options.images[0]);
   const CheckReport before = CheckOpenImage(*file, path, options, surroundings);
   if (before.cancelled) {
     Complain(surroundings, "cancelled");
@@ -126,7 +127,7 @@ CompatExitCode RepairAndPrint(std::unique_ptr<File> file,
   PrintFindings(before, surroundings);
   file.reset();  // its locks would keep the repair from having its own
   const repair::TransactionReport transaction =
-      RepairPath(path, options, surroundings).transaction;
+      RepairOnly(options.images[0], options, surroundings).transaction;
   if (const std::string failure = FailureOf(transaction); !failure.empty()) {
     Complain(surroundings, failure);
     return kCompatNotChecked;
@@ -137,7 +138,8 @@ CompatExitCode RepairAndPrint(std::unique_ptr<File> file,
   if (!options.quiet && !transaction.undo_path.empty()) {
     Complain(surroundings, "the undo file is '" + transaction.undo_path + "'");
   }
-  const absl::StatusOr<std::unique_ptr<File>> again = OpenImage(path, false);
+  const absl::StatusOr<std::unique_ptr<File>> again =
+      OpenImage(options.images[0], options, surroundings);
   if (!again.ok()) {
     return CouldNotOpen(path, std::string(again.status().message()),
                         surroundings);
@@ -150,17 +152,17 @@ CompatExitCode RepairAndPrint(std::unique_ptr<File> file,
 
 CompatExitCode CheckAndPrint(const File& file, const Options& options,
                              const Surroundings& surroundings) {
-  return Conclude(
-      CheckOpenImage(file, options.images[0], options, surroundings), {},
-      options, surroundings);
+  return Conclude(CheckOpenImage(file, ShownAddress(options.images[0]), options,
+                                 surroundings),
+                  {}, options, surroundings);
 }
 
 }  // namespace
 
 int RunCompat(const Options& options, const Surroundings& surroundings) {
-  const std::string& path = options.images[0];
+  const std::string path = ShownAddress(options.images[0]);
   absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(path, options.force_share);
+      OpenImage(options.images[0], options, surroundings);
   if (!file.ok()) {
     return CouldNotOpen(path, std::string(file.status().message()),
                         surroundings);

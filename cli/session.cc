@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -9,6 +10,7 @@
 #include "cli/progress_meter.h"
 #include "cli/sandbox.h"
 #include "engine/status_macros.h"
+#include "engine/storage/nbd_address.h"
 #include "engine/storage/posix_file.h"
 #include "repair/discard_freed.h"
 #include "repair/repair.h"
@@ -87,43 +89,95 @@ std::optional<std::pair<Problem, std::string>> JudgeJournal(
                    "all was done but to put its journal away");
 }
 
-CheckReport CheckPath(const std::string& path, const Options& options,
+CheckReport CheckOnly(const std::string& image, const Options& options,
                       const Surroundings& surroundings,
                       checker::OwnershipMap* ownership) {
+  const std::string path = ShownAddress(image);
   const absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(path, options.force_share);
+      OpenImage(image, options, surroundings);
   if (!file.ok()) return NotOpened(path, file.status());
-  const absl::StatusOr<repair::JournalInfo> journal =
-      repair::FindPendingJournal(path, {});
+  const absl::StatusOr<repair::JournalInfo> journal = FindJournalOf(image);
   if (options.sandbox) {
     const absl::Status entered = EnterSandbox();
     if (!entered.ok()) return NotOpened(path, entered);
   }
   CheckReport report =
       CheckOpenImage(**file, path, options, surroundings, ownership);
-  AddPendingJournal(journal, report);
+  AddCircumstances(image, journal, report);
   return report;
 }
 
-// What options.task is, if neither a check nor a repair.
-ImageReport UndoneOrRecovered(const std::string& path, const Options& options,
-                              const Surroundings& surroundings) {
+absl::StatusOr<std::unique_ptr<File>> Connect(
+    const std::string& address, bool writable, const Options& options,
+    const Surroundings& surroundings) {
+  if (!surroundings.open_remote) {
+    return absl::UnimplementedError("'" + ShownAddress(address) +
+                                    "' is not a local file");
+  }
+  return surroundings.open_remote(
+      address, {.writable = writable,
+                .timeout = std::chrono::seconds(options.remote_timeout_seconds),
+                .cancel = surroundings.cancel});
+}
+
+// How a repair opens the image; empty for a local file. Refers to all three.
+repair::OpenRemote OpenerFor(const std::string& image, const Options& options,
+                             const Surroundings& surroundings) {
+  if (!IsNbdAddress(image)) return {};
+  return [&](bool writable) {
+    return Connect(image, writable, options, surroundings);
+  };
+}
+
+void AddJournal(const absl::StatusOr<repair::JournalInfo>& journal,
+                CheckReport& report) {
+  auto judged = JudgeJournal(journal);
+  if (!judged.has_value()) return;
+  checker::Finding finding;
+  finding.problem = judged->first;
+  finding.location.structure = checker::Structure::kFile;
+  finding.detail = std::move(judged->second);
+  AddFinding(std::move(finding), report);
+  if (judged->first == Problem::kRepairRemains) {
+    ++report.counts.warnings;
+    return;
+  }
+  ++report.counts.corruptions;
+  report.status = checker::CheckStatus::kCorrupt;
+}
+
+void AddNotLocked(CheckReport& report) {
+  checker::Finding finding;
+  finding.problem = Problem::kImageNotLocked;
+  finding.location.structure = checker::Structure::kFile;
+  AddFinding(std::move(finding), report);
+  ++report.counts.notes;
+}
+
+// What options.task is, if not a check.
+repair::RepairReport Change(const std::string& image, const Options& options,
+                            const Surroundings& surroundings) {
+  if (options.task == Task::kRepair) {
+    return RepairOnly(image, options, surroundings);
+  }
+  const std::string path = ShownAddress(image);
   Watched watched(path, options, surroundings);
   const repair::JournalPaths paths = PathsFrom(options);
   if (options.task == Task::kDiscard) {
-    return FromRepair(
-        repair::DiscardFreed(path, {.check = watched.options(),
-                                    .dry_run = options.dry_run,
-                                    .paths = paths,
-                                    .keep_undo = options.keep_undo}));
+    return repair::DiscardFreed(
+        path, {.check = watched.options(),
+               .dry_run = options.dry_run,
+               .paths = paths,
+               .keep_undo = options.keep_undo,
+               .open_remote = OpenerFor(image, options, surroundings)});
   }
   const repair::RecoverRequest request{
       .check = watched.options(),
       .paths = paths,
-      .options = {.accept_moved_image = options.moved_image}};
-  return FromRepair(options.task == Task::kUndo
-                        ? repair::UndoImage(path, request)
-                        : repair::RecoverImage(path, request));
+      .options = {.accept_moved_image = options.moved_image},
+      .open_remote = OpenerFor(image, options, surroundings)};
+  return options.task == Task::kUndo ? repair::UndoImage(path, request)
+                                     : repair::RecoverImage(path, request);
 }
 
 }  // namespace
@@ -153,21 +207,16 @@ checker::CheckOptions CheckOptionsFrom(const Options& options) {
   return check;
 }
 
-void AddPendingJournal(const absl::StatusOr<repair::JournalInfo>& journal,
-                       CheckReport& report) {
-  auto judged = JudgeJournal(journal);
-  if (!judged.has_value()) return;
-  checker::Finding finding;
-  finding.problem = judged->first;
-  finding.location.structure = checker::Structure::kFile;
-  finding.detail = std::move(judged->second);
-  AddFinding(std::move(finding), report);
-  if (judged->first == Problem::kRepairRemains) {
-    ++report.counts.warnings;
-    return;
-  }
-  ++report.counts.corruptions;
-  report.status = checker::CheckStatus::kCorrupt;
+absl::StatusOr<repair::JournalInfo> FindJournalOf(const std::string& image) {
+  if (IsNbdAddress(image)) return repair::JournalInfo{};
+  return repair::FindPendingJournal(image, {});
+}
+
+void AddCircumstances(const std::string& image,
+                      const absl::StatusOr<repair::JournalInfo>& journal,
+                      CheckReport& report) {
+  AddJournal(journal, report);
+  if (IsNbdAddress(image)) AddNotLocked(report);
 }
 
 absl::Status LockAsReader(File& file, const std::string& path) {
@@ -175,10 +224,14 @@ absl::Status LockAsReader(File& file, const std::string& path) {
   return absl::IsUnavailable(locked) ? Busy(path) : locked;
 }
 
-absl::StatusOr<std::unique_ptr<File>> OpenImage(const std::string& path,
-                                                bool force_share) {
-  ASSIGN_OR_RETURN(std::unique_ptr<File> file, PosixFile::Open(path));
-  if (!force_share) RETURN_IF_ERROR(LockAsReader(*file, path));
+absl::StatusOr<std::unique_ptr<File>> OpenImage(
+    const std::string& image, const Options& options,
+    const Surroundings& surroundings) {
+  if (IsNbdAddress(image)) {
+    return Connect(image, false, options, surroundings);
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, PosixFile::Open(image));
+  if (!options.force_share) RETURN_IF_ERROR(LockAsReader(*file, image));
   return file;
 }
 
@@ -203,8 +256,10 @@ CheckReport CheckOpenImage(const File& file, const std::string& path,
   return checker::CheckImage(file, path, watched.options());
 }
 
-repair::RepairReport RepairPath(const std::string& path, const Options& options,
+repair::RepairReport RepairOnly(const std::string& image,
+                                const Options& options,
                                 const Surroundings& surroundings) {
+  const std::string path = ShownAddress(image);
   Watched watched(path, options, surroundings);
   repair::RepairRequest request;
   request.options.mode = options.repair_mode;
@@ -214,21 +269,29 @@ repair::RepairReport RepairPath(const std::string& path, const Options& options,
   request.dry_run = options.dry_run;
   request.paths = PathsFrom(options);
   request.keep_undo = options.keep_undo;
+  request.open_remote = OpenerFor(image, options, surroundings);
   return repair::RepairImage(path, request);
 }
 
-ImageReport ProcessImage(const std::string& path, const Options& options,
+ImageReport ProcessImage(const std::string& image, const Options& options,
                          const Surroundings& surroundings,
                          checker::OwnershipMap* ownership) {
+  const auto fill_ownership = [&] {
+    if (ownership != nullptr) {
+      CheckOnly(image, options, surroundings, ownership);
+    }
+  };
   if (options.task == Task::kCheck) {
-    return {.found = CheckPath(path, options, surroundings, ownership)};
+    return {.found = CheckOnly(image, options, surroundings, ownership)};
   }
-  if (options.task == Task::kRepair) {
-    if (ownership != nullptr) CheckPath(path, options, surroundings, ownership);
-    return FromRepair(RepairPath(path, options, surroundings));
+  if (options.task == Task::kRepair) fill_ownership();
+  ImageReport report = FromRepair(Change(image, options, surroundings));
+  if (options.task != Task::kRepair) fill_ownership();
+  if (IsNbdAddress(image) &&
+      report.found.status != checker::CheckStatus::kError) {
+    AddNotLocked(report.found);
+    if (report.after.has_value()) AddNotLocked(*report.after);
   }
-  ImageReport report = UndoneOrRecovered(path, options, surroundings);
-  if (ownership != nullptr) CheckPath(path, options, surroundings, ownership);
   return report;
 }
 

@@ -18,11 +18,13 @@
 
 namespace qcow2::cli {
 
-// Opens the image at `path`, O_RDONLY, and locks it as a reader unless
-// `force_share`. Unavailable when another process writes to it, with a message
-// that says who that may be and what can be done.
-absl::StatusOr<std::unique_ptr<File>> OpenImage(const std::string& path,
-                                                bool force_share);
+// Opens the image that the user named, a path or an address, for reading, and
+// locks a local one as a reader unless options.force_share. Unavailable when
+// another process writes to it, with a message that says who that may be and
+// what can be done.
+absl::StatusOr<std::unique_ptr<File>> OpenImage(
+    const std::string& image, const Options& options,
+    const Surroundings& surroundings);
 
 // The report of an image that could not be opened.
 checker::CheckReport NotOpened(const std::string& path,
@@ -44,21 +46,26 @@ bool ShowsProgress(const Options& options, const Surroundings& surroundings);
 // How `options` want an image to be checked; cancel and progress are not set.
 checker::CheckOptions CheckOptionsFrom(const Options& options);
 
-// Says so in the report of an image when a repair of it was cut short, as the
-// `journal` tells that repair::FindPendingJournal() found.
-void AddPendingJournal(const absl::StatusOr<repair::JournalInfo>& journal,
-                       checker::CheckReport& report);
+// Adds what is around the image that the user named, or that was found at this
+// path: that a repair of it was cut short, as the `journal` tells that
+// FindJournalOf() found, that it is remote.
+void AddCircumstances(const std::string& image,
+                      const absl::StatusOr<repair::JournalInfo>& journal,
+                      checker::CheckReport& report);
+// What is beside an image of this machine; nothing for one that is remote.
+absl::StatusOr<repair::JournalInfo> FindJournalOf(const std::string& image);
 
-// Does with the image at `path` what `options` say: checks, repairs, recovers,
-// undoes or discards. A check also looks whether a repair of the image was cut
-// short. `ownership`, if given, is filled with what is in the image as it is
-// reported: before a repair, or after what else was done.
-ImageReport ProcessImage(const std::string& path, const Options& options,
+// Does with the image that the user named what `options` say: checks, repairs,
+// recovers, undoes or discards. A check also looks whether a repair of the
+// image was cut short. `ownership`, if given, is filled with what is in the
+// image as it is reported: before a repair, or after what else was done.
+ImageReport ProcessImage(const std::string& image, const Options& options,
                          const Surroundings& surroundings,
                          checker::OwnershipMap* ownership = nullptr);
 
 // The repair alone; options.task is kRepair.
-repair::RepairReport RepairPath(const std::string& path, const Options& options,
+repair::RepairReport RepairOnly(const std::string& image,
+                                const Options& options,
                                 const Surroundings& surroundings);
 
 }  // namespace qcow2::cli

@@ -155,7 +155,8 @@ RepairReport DiscardFreed(const std::string& path,
                           const DiscardRequest& request) {
   absl::StatusOr<Target> target =
       Target::Open(path, request.paths,
-                   request.dry_run ? Purpose::kReading : Purpose::kWriting);
+                   request.dry_run ? Purpose::kReading : Purpose::kWriting,
+                   request.open_remote);
   if (!target.ok()) return Refused(path, request, target.status());
   const absl::Status pending = RefusePending(*target);
   if (!pending.ok()) return Refused(path, request, pending);

@@ -25,6 +25,7 @@ struct DiscardRequest {
   // Refuse when there is an undo file, rather than remove it: what it puts back
   // may name clusters that are free now.
   bool keep_undo = true;
+  OpenRemote open_remote = {};  // for an image that is no local file
 };
 
 // Checks the image at `path` in full and punches every free cluster out of its

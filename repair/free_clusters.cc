@@ -102,8 +102,8 @@ absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
     return absl::ResourceExhaustedError(
         absl::StrCat(view.name(), ": no ", clusters,
                      " consecutive free clusters of ", geometry.cluster_size(),
-                     " bytes, and a block device cannot become longer here; "
-                     "enlarge it, then repair again"));
+                     " bytes, and a block device or remote image cannot "
+                     "become longer here; enlarge it, then repair again"));
   }
   // New clusters would be part of a table that claims to go on there.
   const std::optional<uint64_t> table = TablePast(

@@ -47,7 +47,7 @@ class Repair {
         request_(request),
         options_(request.options),
         target_(target) {
-    options_.can_grow = !target.image().is_block_device();
+    options_.can_grow = target.can_grow();
   }
 
   RepairReport Run();
@@ -219,7 +219,8 @@ absl::Status RunRecover(const std::string& path, const RecoverRequest& request,
                         RepairReport& report) {
   TransactionReport& transaction = report.transaction;
   ASSIGN_OR_RETURN(Target target,
-                   Target::Open(path, request.paths, Purpose::kWriting));
+                   Target::Open(path, request.paths, Purpose::kWriting,
+                                request.open_remote));
   transaction.journal_path = target.JournalPath();
   ASSIGN_OR_RETURN(const RecoverResult recovered,
                    Recover(target.image(), target.identity(), target.place(),
@@ -236,7 +237,8 @@ absl::Status RunUndo(const std::string& path, const RecoverRequest& request,
                      RepairReport& report) {
   TransactionReport& transaction = report.transaction;
   ASSIGN_OR_RETURN(Target target,
-                   Target::Open(path, request.paths, Purpose::kWriting));
+                   Target::Open(path, request.paths, Purpose::kWriting,
+                                request.open_remote));
   transaction.undo_path = target.UndoPath();
   RETURN_IF_ERROR(
       Undo(target.image(), target.identity(), target.place(), request.options)
@@ -268,7 +270,8 @@ RepairReport RepairImage(const std::string& path,
                          const RepairRequest& request) {
   absl::StatusOr<Target> target =
       Target::Open(path, request.paths,
-                   request.dry_run ? Purpose::kReading : Purpose::kWriting);
+                   request.dry_run ? Purpose::kReading : Purpose::kWriting,
+                   request.open_remote);
   if (target.ok()) return Repair(path, request, *target).Run();
   RepairReport report;
   report.before = report.after = NotChecked(path, target.status());

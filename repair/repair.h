@@ -24,6 +24,7 @@ struct RepairRequest {
   JournalPaths paths;
   // Keep the journal as an undo file.
   bool keep_undo = true;
+  OpenRemote open_remote;  // for an image that is no local file
 };
 
 // Repairs the image at `path`. Never fails: what was not done is in the
@@ -45,6 +46,7 @@ struct RecoverRequest {
   JournalPaths paths;
   // Whether the image may have been moved or copied since.
   RecoverOptions options;
+  OpenRemote open_remote = {};  // as in RepairRequest
 };
 
 // Finishes the journal of the image at `path`, if there is one, and checks the

@@ -4,8 +4,10 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "engine/status_macros.h"
+#include "engine/storage/posix_file.h"
 
 namespace qcow2::repair {
 namespace {
@@ -32,17 +34,24 @@ absl::Status NotWritable(const absl::Status& status) {
                    "copy. --repair --dry-run needs to read it only"));
 }
 
-absl::StatusOr<std::unique_ptr<PosixFile>> OpenLocked(const std::string& path,
-                                                      Purpose purpose) {
-  const bool writing = purpose == Purpose::kWriting;
+absl::StatusOr<std::unique_ptr<PosixFile>> OpenLocal(const std::string& path,
+                                                     bool writing) {
   absl::StatusOr<std::unique_ptr<PosixFile>> file =
       PosixFile::Open(path, {.writable = writing});
   if (!file.ok()) return writing ? NotWritable(file.status()) : file.status();
-  const absl::Status locked =
-      (*file)->Lock(writing ? kWriterLocks : kReaderLocks);
-  if (absl::IsUnavailable(locked)) return Busy(path);
-  RETURN_IF_ERROR(locked);
   return file;
+}
+
+ImageIdentity IdentityOf(const PosixFile& file) {
+  return {.device = file.identity().device,
+          .inode = file.identity().inode,
+          .is_block_device = file.is_block_device()};
+}
+
+absl::Status LockFor(const std::string& path, Purpose purpose, File& file) {
+  const absl::Status locked =
+      file.Lock(purpose == Purpose::kWriting ? kWriterLocks : kReaderLocks);
+  return absl::IsUnavailable(locked) ? Busy(path) : locked;
 }
 
 bool SameFolder(const std::string& a, const std::string& b) {
@@ -56,9 +65,24 @@ struct Names {
   std::string undo;
 };
 
-absl::StatusOr<Names> NamesBeside(const std::string& path,
+// A name for files that belong to the image at an address.
+std::string FileNameFor(const std::string& address) {
+  constexpr size_t kMaxBytes = 200;
+  std::string name;
+  for (const char c : address.substr(0, kMaxBytes)) {
+    const bool keep = absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                      (c == '.' && !name.empty()) || c == '-';
+    if (keep || !name.ends_with('_')) name += keep ? c : '_';
+  }
+  return name;
+}
+
+absl::StatusOr<Names> NamesBeside(const std::string& path, bool remote,
                                   const JournalPaths& paths) {
-  ASSIGN_OR_RETURN(const SplitPath image, ResolveFile(path));
+  SplitPath image{".", FileNameFor(path)};
+  if (!remote) {
+    ASSIGN_OR_RETURN(image, ResolveFile(path));
+  }
   Names names{image.directory, DefaultJournalName(image.name),
               DefaultUndoName(image.name)};
   if (!paths.journal.empty()) {
@@ -87,41 +111,47 @@ absl::StatusOr<JournalInfo> InspectIfThere(const Directory& directory,
   return info;
 }
 
-// A journal in /dev, beside a device, would not outlast the restart it is for;
-// and what an undo file elsewhere needs has to be known before free clusters
-// are given back.
-absl::Status CheckPlaceOfJournal(const std::string& path,
-                                 const PosixFile& image,
+// A journal in /dev, beside a device, would not outlast the restart it is for,
+// and a server has no place for one; and what an undo file elsewhere needs has
+// to be known before free clusters are given back.
+absl::Status CheckPlaceOfJournal(const std::string& path, bool remote,
+                                 const ImageIdentity& identity,
                                  const JournalPaths& paths) {
-  if (!image.is_block_device() || paths.given()) return absl::OkStatus();
+  if (!identity.is_block_device || paths.given()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "'", path,
-      "' is a block device, and a journal beside it would be gone after a "
-      "restart: say with --journal=PATH where it is to be kept, on a disk"));
+      remote ? "' is not on this machine, so that there is no place beside it "
+               "for a journal"
+             : "' is a block device, and a journal beside it would be gone "
+               "after a restart",
+      ": say with --journal=PATH where it is to be kept, on a disk"));
 }
 
 }  // namespace
 
 absl::StatusOr<Target> Target::Open(const std::string& path,
-                                    const JournalPaths& paths,
-                                    Purpose purpose) {
+                                    const JournalPaths& paths, Purpose purpose,
+                                    const OpenRemote& open_remote) {
+  const bool remote = static_cast<bool>(open_remote);
+  const bool writing = purpose == Purpose::kWriting;
   Target target;
-  ASSIGN_OR_RETURN(target.image_, OpenLocked(path, purpose));
-  if (purpose == Purpose::kWriting) {
-    RETURN_IF_ERROR(CheckPlaceOfJournal(path, *target.image_, paths));
+  if (remote) {
+    ASSIGN_OR_RETURN(target.image_, open_remote(writing));
+    target.identity_ = {.is_block_device = true};
+  } else {
+    ASSIGN_OR_RETURN(std::unique_ptr<PosixFile> file, OpenLocal(path, writing));
+    target.identity_ = IdentityOf(*file);
+    target.image_ = std::move(file);
   }
-  ASSIGN_OR_RETURN(Names names, NamesBeside(path, paths));
+  RETURN_IF_ERROR(LockFor(path, purpose, *target.image_));
+  if (writing) {
+    RETURN_IF_ERROR(CheckPlaceOfJournal(path, remote, target.identity_, paths));
+  }
+  ASSIGN_OR_RETURN(Names names, NamesBeside(path, remote, paths));
   ASSIGN_OR_RETURN(target.directory_, PosixDirectory::Open(names.directory));
   target.journal_name_ = std::move(names.journal);
   target.undo_name_ = std::move(names.undo);
   return target;
-}
-
-ImageIdentity Target::identity() const {
-  const FileIdentity file = image_->identity();
-  return {.device = file.device,
-          .inode = file.inode,
-          .is_block_device = image_->is_block_device()};
 }
 
 absl::StatusOr<JournalInfo> Target::Pending() const {
@@ -136,7 +166,7 @@ std::string Target::PathOf(const std::string& name) const {
 
 absl::StatusOr<JournalInfo> FindPendingJournal(const std::string& path,
                                                const JournalPaths& paths) {
-  ASSIGN_OR_RETURN(const Names names, NamesBeside(path, paths));
+  ASSIGN_OR_RETURN(const Names names, NamesBeside(path, false, paths));
   const absl::StatusOr<std::unique_ptr<PosixDirectory>> directory =
       PosixDirectory::Open(names.directory);
   if (!directory.ok()) return JournalInfo{};

@@ -5,12 +5,13 @@
 #ifndef REPAIR_TARGET_H_
 #define REPAIR_TARGET_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "engine/storage/posix_file.h"
+#include "engine/storage/file.h"
 #include "repair/journal/journal.h"
 #include "repair/journal/posix_directory.h"
 #include "repair/journal/recover.h"
@@ -18,8 +19,9 @@
 namespace qcow2::repair {
 
 // Where journal and undo file are to be, as the user asked; empty: beside the
-// image (behind symbolic links), called after it; a block device has no such
-// place. If only one is given the other one is in the same folder.
+// image (behind symbolic links), called after it; a block device and an image
+// on a server have no such place. If only one is given the other one is in the
+// same folder.
 struct JournalPaths {
   std::string journal;
   std::string undo;
@@ -35,20 +37,29 @@ enum class Purpose {
   kWriting,
 };
 
+// Opens an image that is no file of this machine, for reading or also for
+// writing.
+using OpenRemote =
+    std::function<absl::StatusOr<std::unique_ptr<File>>(bool writable)>;
+
 class Target {
  public:
-  // Errors, nothing having been written: Unavailable when another program has
-  // the image in use; InvalidArgument when the two paths are in different
-  // folders; FailedPrecondition when a block device is to be changed and
-  // neither path is given; else what the system says, and what can be done
-  // about it.
+  // With `open_remote` the image is what that opens, and `path` only what to
+  // call it. Errors, nothing having been written: Unavailable when another
+  // program has the image in use; InvalidArgument when the two paths are in
+  // different folders; FailedPrecondition when a block device or a remote image
+  // is to be changed and neither path is given; else what the system says, and
+  // what can be done about it.
   static absl::StatusOr<Target> Open(const std::string& path,
-                                     const JournalPaths& paths,
-                                     Purpose purpose);
+                                     const JournalPaths& paths, Purpose purpose,
+                                     const OpenRemote& open_remote = {});
 
-  PosixFile& image() { return *image_; }
-  const PosixFile& image() const { return *image_; }
-  ImageIdentity identity() const;
+  File& image() { return *image_; }
+  const File& image() const { return *image_; }
+  // Of a remote image as of a block device: its contents tell whether it is the
+  // one that is meant.
+  const ImageIdentity& identity() const { return identity_; }
+  bool can_grow() const { return !identity_.is_block_device; }
   JournalPlace place() { return {*directory_, journal_name_, undo_name_}; }
 
   // What the journal says of itself; kNone if there is none.
@@ -63,13 +74,14 @@ class Target {
  private:
   Target() = default;
 
-  std::unique_ptr<PosixFile> image_;
+  std::unique_ptr<File> image_;
+  ImageIdentity identity_;
   std::unique_ptr<PosixDirectory> directory_;
   std::string journal_name_;
   std::string undo_name_;
 };
 
-// What the journal beside the image at `path` says of itself, if there is one:
+// What the journal beside the local image at `path` says of itself, if any:
 // for a check, which only reads. kNone also where its folder cannot be read.
 absl::StatusOr<JournalInfo> FindPendingJournal(const std::string& path,
                                                const JournalPaths& paths);

@@ -27,6 +27,7 @@
 #include "cli/fleet/work_queue.h"
 #include "cli/session.h"
 #include "engine/status_macros.h"
+#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -161,8 +162,8 @@ class Run {
 
   void Find() {
     if (!options_.fleet.any()) {
-      for (const std::string& path : options_.images) {
-        images_.push_back({.path = path});
+      for (const std::string& image : options_.images) {
+        images_.push_back(NamedImage(image));
       }
       summary_.found = images_.size();
       return;
@@ -247,21 +248,28 @@ class Run {
     }
   }
 
+  absl::StatusOr<std::unique_ptr<File>> Open(const FleetImage& image) {
+    if (!image.address.empty()) {
+      return OpenImage(image.address, options_, surroundings_);
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<File> file, OpenFound(image));
+    if (!options_.force_share) {
+      RETURN_IF_ERROR(LockAsReader(*file, image.path));
+    }
+    return file;
+  }
+
   checker::CheckReport CheckOne(const FleetImage& image, const cli::Work& work,
                                 checker::Progress& progress) {
-    absl::StatusOr<std::unique_ptr<PosixFile>> file = OpenFound(image);
+    const absl::StatusOr<std::unique_ptr<File>> file = Open(image);
     if (!file.ok()) return NotOpened(image.path, file.status());
-    if (!options_.force_share) {
-      const absl::Status locked = LockAsReader(**file, image.path);
-      if (!locked.ok()) return NotOpened(image.path, locked);
-    }
     checker::CheckOptions check = CheckOptionsFrom(options_);
     check.jobs = work.jobs;
     check.memory_limit_bytes = work.memory_bytes;
     check.cancel = surroundings_.cancel;
     check.progress = &progress;
     checker::CheckReport report = CheckFile(**file, image.path, check);
-    AddPendingJournal(repair::FindPendingJournal(image.path, {}), report);
+    AddCircumstances(image.path, FindJournalOf(image.path), report);
     return report;
   }
 
@@ -316,6 +324,7 @@ class Run {
     for (std::string& path : baseline_->Images()) {
       struct stat status;
       if (!IsInShard(path, options_.fleet.shard)) continue;
+      if (IsNbdAddress(path)) continue;  // not of this machine
       if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) continue;
       if (change.missing.size() < kMaxMissingListed) {
         change.missing.push_back(std::move(path));

@@ -14,6 +14,7 @@
 #include "cli/fleet/tree.h"
 #include "cli/other_files.h"
 #include "engine/status_macros.h"
+#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -76,9 +77,15 @@ class Finder {
 
  private:
   // A named image is checked whatever it is, also when it cannot be opened.
-  void AddNamed(const std::string& path) {
+  void AddNamed(const std::string& argument) {
     Candidate candidate;
-    candidate.image.path = path;
+    candidate.image = NamedImage(argument);
+    if (!candidate.image.address.empty()) {
+      // Only its own check connects to the server.
+      candidates_.push_back(std::move(candidate));
+      return;
+    }
+    const std::string& path = candidate.image.path;
     absl::StatusOr<std::unique_ptr<PosixFile>> file = PosixFile::Open(path);
     if (file.ok()) {
       candidate.identity = IdentityOf(**file);
@@ -136,7 +143,8 @@ class Finder {
       return;
     }
     Candidate candidate;
-    candidate.image = {PathInTree(root, relative), root, relative};
+    candidate.image = {
+        .path = PathInTree(root, relative), .root = root, .relative = relative};
     candidate.identity = IdentityOf(*opened->file);
     candidate.look = *std::move(look);
     if (IsImage(candidate)) Add(std::move(candidate));
@@ -235,6 +243,12 @@ class Finder {
 };
 
 }  // namespace
+
+FleetImage NamedImage(const std::string& argument) {
+  FleetImage image = {.path = ShownAddress(argument)};
+  if (IsNbdAddress(argument)) image.address = argument;
+  return image;
+}
 
 FoundImages FindImages(const FindRequest& request) {
   return Finder(request).Find();

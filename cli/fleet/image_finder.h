@@ -22,6 +22,8 @@ namespace qcow2::cli {
 
 struct FleetImage {
   std::string path;  // what to call it
+  // Of one that is on a server; empty for a file of this machine.
+  std::string address = {};
   // Where it was found; both empty for one that was named, or that an image
   // names as its backing file.
   std::string root = {};
@@ -29,6 +31,9 @@ struct FleetImage {
   // Other images found that have it as their backing file.
   uint64_t overlays = 0;
 };
+
+// The image that `argument`, a path or an address, stands for.
+FleetImage NamedImage(const std::string& argument);
 
 struct FindRequest {
   // Images, and with `options.recursive` also folders.
@@ -54,7 +59,7 @@ struct FoundImages {
 
 FoundImages FindImages(const FindRequest& request);
 
-// Opens an image that was found, for reading and without locks.
+// Opens an image of this machine that was found, for reading and without locks.
 absl::StatusOr<std::unique_ptr<PosixFile>> OpenFound(const FleetImage& image);
 
 }  // namespace qcow2::cli

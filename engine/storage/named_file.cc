@@ -30,13 +30,6 @@ constexpr PolicyRow kPolicies[] = {
     {NamedFilePolicy::kNone, "none"},
 };
 
-absl::Status Refusal(const std::string& path, const std::string& why) {
-  absl::Status status = absl::PermissionDeniedError(
-      absl::StrCat("'", path, "' is not opened: ", why));
-  status.SetPayload(kRefusalPayload, absl::Cord());
-  return status;
-}
-
 // A descriptor that only stands for a file: opening it does nothing to the
 // file, whatever it is.
 class PathDescriptor {
@@ -81,9 +74,10 @@ absl::StatusOr<struct stat> LookInFolderOf(const std::string& image_path,
   ASSIGN_OR_RETURN(const std::filesystem::path image, Canonical(image_path));
   ASSIGN_OR_RETURN(const std::filesystem::path file, Canonical(path));
   if (file.parent_path() != image.parent_path()) {
-    return Refusal(path, absl::StrCat("it is '", file.string(),
-                                      "', not in the folder of '", image_path,
-                                      "', and the policy is same-dir"));
+    return PolicyRefusal(
+        path,
+        absl::StrCat("it is '", file.string(), "', not in the folder of '",
+                     image_path, "', and the policy is same-dir"));
   }
   // By its last name alone, which now must be no link: so that it is in that
   // folder even if something was replaced since.
@@ -103,14 +97,21 @@ absl::StatusOr<struct stat> LookAt(const std::string& image_path,
     ASSIGN_OR_RETURN(status, PathDescriptor(AT_FDCWD, path, 0).Look(path));
   }
   if (S_ISBLK(status.st_mode) && policy != NamedFilePolicy::kAny) {
-    return Refusal(path,
-                   "it is a block device, which only the policy any has "
-                   "opened");
+    return PolicyRefusal(path,
+                         "it is a block device, which only the policy any has "
+                         "opened");
   }
   return status;
 }
 
 }  // namespace
+
+absl::Status PolicyRefusal(const std::string& path, const std::string& why) {
+  absl::Status status = absl::PermissionDeniedError(
+      absl::StrCat("'", path, "' is not opened: ", why));
+  status.SetPayload(kRefusalPayload, absl::Cord());
+  return status;
+}
 
 std::string_view NameOfPolicy(NamedFilePolicy policy) {
   for (const PolicyRow& row : kPolicies) {
@@ -130,9 +131,9 @@ absl::StatusOr<std::unique_ptr<PosixFile>> OpenNamedFile(
     const std::string& image_path, const std::string& path,
     NamedFilePolicy policy, OpenOptions options) {
   if (policy == NamedFilePolicy::kNone) {
-    return Refusal(path,
-                   absl::StrCat("no file that '", image_path,
-                                "' names is to be, the policy being none"));
+    return PolicyRefusal(
+        path, absl::StrCat("no file that '", image_path,
+                           "' names is to be, the policy being none"));
   }
   ASSIGN_OR_RETURN(const struct stat looked_at,
                    LookAt(image_path, path, policy));

@@ -46,7 +46,8 @@ absl::StatusOr<std::unique_ptr<PosixFile>> OpenNamedFile(
     const std::string& image_path, const std::string& path,
     NamedFilePolicy policy, OpenOptions options = {});
 
-// Whether the file may be all right, but is not to be opened.
+// The error for a file that may be all right, but is not to be opened.
+absl::Status PolicyRefusal(const std::string& path, const std::string& why);
 bool IsPolicyRefusal(const absl::Status& status);
 
 }  // namespace qcow2

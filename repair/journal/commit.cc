@@ -57,7 +57,7 @@ absl::StatusOr<JournalHeader> Committer::MakeHeader() const {
   if (transaction_.identity.is_block_device && old_size != new_size) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the repair needs ", new_size, " bytes, but '",
-        transaction_.image.name(), "' is a block device of ", old_size));
+        transaction_.image.name(), "' has ", old_size, " and cannot grow"));
   }
   return JournalHeader{.identity = transaction_.identity,
                        .old_size = old_size,

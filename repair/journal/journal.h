@@ -17,7 +17,8 @@ struct ImageIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
   // A block device keeps its length and has no inode that would outlast a
-  // restart of the machine: only its contents tell whether it is the same.
+  // restart of the machine: only its contents tell whether it is the same. So
+  // it is with an image on a server.
   bool is_block_device = false;
 
   friend bool operator==(const ImageIdentity&, const ImageIdentity&) = default;

@@ -12,7 +12,7 @@ absl::Status CheckTransaction(const File& image, const ImageIdentity& identity,
       front.header->old_size != front.header->new_size) {
     return absl::FailedPreconditionError(
         absl::StrCat("the journal changes the length of the image, and '",
-                     image.name(), "' is a block device"));
+                     image.name(), "' cannot change its own"));
   }
   const absl::Status contents = VerifyImage(image, journal, front, expected);
   if (absl::IsDataLoss(contents)) return contents;
