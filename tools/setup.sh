@@ -8,7 +8,7 @@ cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/qcow2-fsck"
 # To build the program.
 packages_to_run=(
   bazel-bootstrap bazel-rules-java bazel-rules-proto g++
-  libabsl-dev libcli11-dev libseccomp-dev libssl-dev libzstd-dev
+  libabsl-dev libcli11-dev libnbd-dev libseccomp-dev libssl-dev libzstd-dev
   nlohmann-json3-dev zlib1g-dev
 )
 # To test it as well: the second opinions and the sanitizers.
@@ -30,7 +30,8 @@ packages_to_package=(
 # shellcheck disable=SC2034  # Used by tools/lint.sh.
 packages_to_lint=(
   g++ libabsl-dev libbenchmark-dev libcli11-dev libgmock-dev libgtest-dev
-  libseccomp-dev libssl-dev libzstd-dev nbdkit-plugin-dev nlohmann-json3-dev zlib1g-dev
+  libnbd-dev libseccomp-dev libssl-dev libzstd-dev nbdkit-plugin-dev
+  nlohmann-json3-dev zlib1g-dev
   clang-format-14 clang-tidy-14 shellcheck
 )
 

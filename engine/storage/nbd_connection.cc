@@ -9,9 +9,11 @@
 #include <bit>
 #include <cerrno>
 #include <condition_variable>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,13 @@ std::string Seconds(std::chrono::milliseconds time) {
   const auto count = time.count();
   return count % 1000 == 0 ? absl::StrCat(count / 1000, " s")
                            : absl::StrCat(count, " ms");
+}
+
+// What libnbd has to say, without the name of its function before it.
+const char* WithoutFunction(const char* text) {
+  if (text == nullptr) return "unknown error";
+  const char* const end = std::strstr(text, ": ");
+  return end != nullptr && std::strncmp(text, "nbd_", 4) == 0 ? end + 2 : text;
 }
 
 }  // namespace
@@ -141,11 +150,10 @@ class NbdConnection::Link {
 };
 
 absl::Status NbdConnection::Link::LastError(const char* what) const {
-  const char* const text = library_.get_error();
   const int number = library_.get_errno();
   // The address itself may have a password, which is nobody's business.
   const std::string why = absl::StrReplaceAll(
-      text == nullptr ? "unknown error" : text, {{address_, name_}});
+      WithoutFunction(library_.get_error()), {{address_, name_}});
   return absl::Status(number == 0 ? absl::StatusCode::kUnknown
                                   : absl::ErrnoToStatusCode(number),
                       absl::StrCat(what, " '", name_, "': ", why));
