@@ -165,9 +165,8 @@ void NbdConnection::Link::Fail(absl::Status why) {
 }
 
 void NbdConnection::Link::WakeUp() const {
-  const uint64_t one = 1;
   // It cannot fail but where the thread is to wake up already.
-  static_cast<void>(write(wake_up_, &one, sizeof(one)));
+  eventfd_write(wake_up_, 1);
 }
 
 void NbdConnection::Link::Run() {
@@ -196,8 +195,8 @@ void NbdConnection::Link::PollOnce(Lock& lock) {
   const int count = poll(wait.data(), wait.size(), -1);
   const int error = errno;
   if (count > 0 && wait[1].revents != 0) {
-    uint64_t wakings = 0;
-    static_cast<void>(read(wake_up_, &wakings, sizeof(wakings)));
+    eventfd_t wakings = 0;
+    eventfd_read(wake_up_, &wakings);
   }
   lock.lock();
 

@@ -138,7 +138,10 @@ void NbdServer::Kill() {
   process_ = -1;
 }
 
-void NbdServer::Stop() { kill(process_, SIGSTOP); }
+void NbdServer::Stop() {
+  kill(process_, SIGSTOP);
+  waitpid(process_, nullptr, WUNTRACED);  // until all its threads stand still
+}
 
 ScriptedServer::ScriptedServer(std::string greeting, bool hang_up)
     : greeting_(std::move(greeting)),
