@@ -506,7 +506,7 @@ std::string WrongSandbox(const CLI::App& app, const Options& options) {
       {options.task != Task::kCheck, "--sandbox is for checks"},
       {options.images.size() > 1 || options.fleet.any(),
        "--sandbox takes one IMAGE only"},
-      {IsNbdAddress(options.images[0]),
+      {!options.images.empty() && IsNbdAddress(options.images[0]),
        "--sandbox takes a local IMAGE: a server has to be written to"},
       {!options.report_file.empty() || !options.metrics_file.empty() ||
            WantsPicture(options),
