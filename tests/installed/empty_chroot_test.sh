@@ -4,10 +4,10 @@
 #   empty_chroot_test.sh PROGRAM PACKED_IMAGE
 set -euo pipefail
 
-if ((EUID == 0)) && chroot / true 2>/dev/null; then
-  enter=(chroot)
-elif unshare --user --map-root-user chroot / true 2>/dev/null; then
-  enter=(unshare --user --map-root-user chroot)
+if ((EUID == 0)) && /usr/sbin/chroot / true 2>/dev/null; then
+  enter=(/usr/sbin/chroot)
+elif unshare --user --map-root-user /usr/sbin/chroot / true 2>/dev/null; then
+  enter=(/usr/bin/unshare --user --map-root-user /usr/sbin/chroot)
 else
   echo "SKIPPED: neither chroot nor user namespaces are allowed here"
   exit 0
