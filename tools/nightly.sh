@@ -15,7 +15,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=tools/setup.sh
 source "$root/tools/setup.sh"
 
-jobs=(programs package debian)
+jobs=(programs package debian slurm kubernetes damage fuzz)
 
 # The optimised programs: hardened, and the static one in an empty folder.
 job_programs() {
@@ -45,6 +45,51 @@ job_debian() {
   gzip -dc corpus/images/sample-damaged.qcow2.gz >"$work/image"
   "${as_root[@]}" tests/installed/debian_test.sh "$(version)" "$work/image" \
     "$packages"/*.deb >&2
+}
+
+# The array job, on a Slurm of one node that the test starts.
+job_slurm() {
+  ensure_packages "${packages_to_test[@]}" slurm-wlm munge || return
+  quietly bazel test --test_output=errors //packaging/slurm:slurm_test
+}
+
+# The manifests, against the schema of the Kubernetes API.
+job_kubernetes() {
+  if ! command -v npm >/dev/null; then ensure_packages nodejs npm || return; fi
+  if ! command -v kubectl >/dev/null; then
+    ensure_packages kubernetes-client || return
+  fi
+  cp packaging/kubernetes/schema/* "$work/" || return
+  (cd "$work" && quietly npm ci --no-audit --no-fund) || return
+  kubectl kustomize packaging/kubernetes/base |
+    node "$work/validate.mjs" 2 >&2
+}
+
+# 10,000 images damaged at random (NIGHTLY_IMAGES): checked as qemu-img checks
+# them, repaired, and held against both checks and the guest's bytes.
+job_damage() {
+  ensure_packages "${packages_to_test[@]}" || return
+  local images="${NIGHTLY_IMAGES:-10000}"
+  # Eleven kinds of images.
+  quietly bazel test --test_output=errors --test_timeout=36000 \
+    --test_env=DIFFERENTIAL_IMAGES="$((images / 11))" \
+    --test_env=RANDOM_REPAIR_IMAGES="$((images / 11))" \
+    //tests/differential:differential_test //tests/repair:random_repair_test
+}
+
+# libFuzzer, for an hour (NIGHTLY_FUZZ_SECONDS) at each of the four targets that
+# reach most, and a twelfth of that at each of the others.
+job_fuzz() {
+  local long="${NIGHTLY_FUZZ_SECONDS:-3600}" target failed=0
+  for target in $(tools/fuzz.sh --list); do
+    case "$target" in
+      check_image | repair_image | drive_engine | recover_journal)
+        tools/fuzz.sh "$target" "$long" >&2 || failed=1
+        ;;
+      *) tools/fuzz.sh "$target" "$((long / 12))" >&2 || failed=1 ;;
+    esac
+  done
+  return "$failed"
 }
 
 # Makes the packages, once for all jobs, in the folder `packages`.

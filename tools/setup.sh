@@ -18,7 +18,7 @@ packages_to_test=(
   bash-completion chromium chromium-driver clang fish groff-base
   libbenchmark-dev libclang-rt-14-dev libgmock-dev libgtest-dev libnbd-bin
   man-db mandoc nbdkit nbdkit-plugin-dev python3 python3-jsonschema
-  python3-seccomp python3-selenium qemu-utils systemd zsh
+  python3-seccomp python3-selenium python3-yaml qemu-utils systemd zsh
 )
 # To make packages.
 # shellcheck disable=SC2034  # Used by tools/package.sh.
