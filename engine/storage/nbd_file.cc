@@ -16,8 +16,9 @@ namespace {
 
 // Requests of one long read or write that are under way at a time.
 constexpr size_t kMaxUnderWay = 16;
-// What is kept of bytes that were advised but not read yet.
-constexpr uint64_t kMaxAheadBytes = uint64_t{8} << 20;
+// What is kept of bytes that were advised but not read yet: more than the check
+// asks for ahead of itself, since what has to go is read twice.
+constexpr uint64_t kMaxAheadBytes = uint64_t{16} << 20;
 // Commands for zeros have no length to fear; a server that writes them for lack
 // of a better way has.
 constexpr uint64_t kZeroBytes = uint64_t{32} << 20;
