@@ -465,8 +465,8 @@ NbdConnection::Ticket NbdConnection::Flush() {
 NbdConnection::Ticket NbdConnection::BlockStatus(ByteRange range) {
   // Other contexts were not asked for; what is not the one that was is no
   // answer.
-  constexpr auto take = [](void* data, const char* context, uint64_t offset,
-                           uint32_t* entries, size_t count, int* /*error*/) {
+  constexpr auto kTake = [](void* data, const char* context, uint64_t offset,
+                            uint32_t* entries, size_t count, int* /*error*/) {
     auto* const request = static_cast<Request*>(data);
     if (std::string_view(context) != LIBNBD_CONTEXT_BASE_ALLOCATION ||
         offset != request->range.offset) {
@@ -482,7 +482,7 @@ NbdConnection::Ticket NbdConnection::BlockStatus(ByteRange range) {
   return link_->Send("cannot look for data in", range, [&](Request& request) {
     return link_->library().aio_block_status(
         link_->handle(), range.length, range.offset,
-        {.callback = take, .user_data = &request, .free = nullptr},
+        {.callback = kTake, .user_data = &request, .free = nullptr},
         {.callback = Link::Complete, .user_data = &request, .free = nullptr},
         0);
   });

@@ -109,6 +109,7 @@ TEST_F(NbdFileTest, ManyThreadsReadAtOnce) {
   const auto file = OpenOrDie(server.address());
   std::atomic<int> right = 0;
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
       for (int round = 0; round < 100; ++round) {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -138,7 +138,7 @@ void NbdServer::Kill() {
   process_ = -1;
 }
 
-void NbdServer::Stop() {
+void NbdServer::Stop() const {
   kill(process_, SIGSTOP);
   waitpid(process_, nullptr, WUNTRACED);  // until all its threads stand still
 }

@@ -31,7 +31,7 @@ class NbdServer {
 
   // As `kill -9` and `kill -STOP` do.
   void Kill();
-  void Stop();
+  void Stop() const;
 
  private:
   std::vector<std::string> ListeningUnix(bool nbdkit);
