@@ -1,8 +1,10 @@
 #include "cli/session.h"
 
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -240,6 +242,7 @@ CheckReport NotOpened(const std::string& path, const absl::Status& status) {
   report.status = checker::CheckStatus::kError;
   report.image.path = path;
   report.errors.emplace_back(status.message());
+  report.cancelled = absl::IsCancelled(status);
   std::error_code failed;
   if (std::filesystem::is_directory(path, failed)) {
     report.errors.back() += "; --recursive checks the images in it";
@@ -253,7 +256,21 @@ CheckReport CheckOpenImage(const File& file, const std::string& path,
                            checker::OwnershipMap* ownership) {
   Watched watched(path, options, surroundings);
   watched.FillOwnership(ownership);
-  return checker::CheckImage(file, path, watched.options());
+  CheckReport report = checker::CheckImage(file, path, watched.options());
+  ForgetIfLost(file, report);
+  return report;
+}
+
+void ForgetIfLost(const File& file, CheckReport& report) {
+  if (!IsNbdAddress(report.image.path) || report.cancelled) return;
+  // A connection that is lost stays so.
+  std::byte probe{};
+  const absl::Status lost = file.Pread(0, std::span(&probe, 1)).status();
+  if (lost.ok()) return;
+  CheckReport nothing = NotOpened(report.image.path, lost);
+  nothing.image = report.image;
+  nothing.statistics = report.statistics;
+  report = std::move(nothing);
 }
 
 repair::RepairReport RepairOnly(const std::string& image,

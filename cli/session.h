@@ -37,6 +37,12 @@ checker::CheckReport CheckOpenImage(const File& file, const std::string& path,
                                     const Surroundings& surroundings,
                                     checker::OwnershipMap* ownership = nullptr);
 
+// When the connection to the server of a remote image was lost, or its very
+// beginning cannot be read, the report of its check becomes an error and
+// nothing else: what could not be read any more is no damage. CheckOpenImage()
+// does so.
+void ForgetIfLost(const File& file, checker::CheckReport& report);
+
 // Locks an open image as OpenImage() does, with the same errors.
 absl::Status LockAsReader(File& file, const std::string& path);
 

@@ -153,6 +153,7 @@ absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
       ProvenPlan plan,
       PlanWithProof(target_.image(), path_, options_,
                     [this](const File& base) { return MakeView(base); }));
+  RETURN_IF_ERROR(target_.CheckConnection());
   planned_ = std::move(plan.planned);
   transaction_.proof = std::move(plan.proof);
   return Carry(*plan.view.overlay);

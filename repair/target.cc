@@ -1,6 +1,8 @@
 #include "repair/target.h"
 
+#include <cstddef>
 #include <filesystem>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -135,6 +137,7 @@ absl::StatusOr<Target> Target::Open(const std::string& path,
   const bool remote = static_cast<bool>(open_remote);
   const bool writing = purpose == Purpose::kWriting;
   Target target;
+  target.remote_ = remote;
   if (remote) {
     ASSIGN_OR_RETURN(target.image_, open_remote(writing));
     target.identity_ = {.is_block_device = true};
@@ -152,6 +155,12 @@ absl::StatusOr<Target> Target::Open(const std::string& path,
   target.journal_name_ = std::move(names.journal);
   target.undo_name_ = std::move(names.undo);
   return target;
+}
+
+absl::Status Target::CheckConnection() const {
+  if (!remote_) return absl::OkStatus();
+  std::byte probe{};
+  return image_->Pread(0, std::span(&probe, 1)).status();
 }
 
 absl::StatusOr<JournalInfo> Target::Pending() const {

@@ -60,6 +60,9 @@ class Target {
   // one that is meant.
   const ImageIdentity& identity() const { return identity_; }
   bool can_grow() const { return !identity_.is_block_device; }
+  // An error when the connection to a remote image was lost, which it then is
+  // for good: what could not be read since is no damage.
+  absl::Status CheckConnection() const;
   JournalPlace place() { return {*directory_, journal_name_, undo_name_}; }
 
   // What the journal says of itself; kNone if there is none.
@@ -76,6 +79,7 @@ class Target {
 
   std::unique_ptr<File> image_;
   ImageIdentity identity_;
+  bool remote_ = false;
   std::unique_ptr<PosixDirectory> directory_;
   std::string journal_name_;
   std::string undo_name_;

@@ -269,6 +269,7 @@ class Run {
     check.cancel = surroundings_.cancel;
     check.progress = &progress;
     checker::CheckReport report = CheckFile(**file, image.path, check);
+    ForgetIfLost(**file, report);
     AddCircumstances(image.path, FindJournalOf(image.path), report);
     return report;
   }
