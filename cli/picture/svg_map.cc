@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -78,7 +79,8 @@ Look LookOf(const Composition& composition) {
     if (weight <= best || (!notable && share(i) < 0.02)) continue;
     best = weight;
     look.band = i;
-    look.band_tenths = std::clamp(static_cast<int>(share(i) * 10 + 0.5), 2, 5);
+    look.band_tenths =
+        std::clamp(static_cast<int>(std::lround(share(i) * 10)), 2, 5);
   }
   return look;
 }
@@ -355,8 +357,9 @@ void SvgWriter::DrawStrip() {
         GuestShareOf(picture_, first, std::max(end, first + 1));
     const double stored = share.stored + share.compressed;
     return std::pair(
-        stored <= 0 ? 0
-                    : std::clamp(static_cast<int>(stored * 10 + 0.5), 1, 10),
+        stored <= 0
+            ? 0
+            : std::clamp(static_cast<int>(std::lround(stored * 10)), 1, 10),
         share.compressed > share.stored);
   };
   constexpr double kColumn = kWidth / kStripColumns;
