@@ -15,7 +15,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=tools/setup.sh
 source "$root/tools/setup.sh"
 
-jobs=(programs package debian slurm kubernetes damage fuzz)
+jobs=(programs package debian systemd slurm kubernetes damage fuzz)
 
 # The optimised programs: hardened, and the static one in an empty folder.
 job_programs() {
@@ -39,12 +39,18 @@ job_package() {
 
 # The packages on a bare Debian 12: installed, run, removed and purged.
 job_debian() {
-  ensure_packages debootstrap || return
   make_packages || return
-  find_root || { say "root is needed to make a Debian" && return 1; }
-  gzip -dc corpus/images/sample-damaged.qcow2.gz >"$work/image"
+  prepare_debian || return
   "${as_root[@]}" tests/installed/debian_test.sh "$(version)" "$work/image" \
     "$packages"/*.deb >&2
+}
+
+# The units of the package, under a systemd that is started for it.
+job_systemd() {
+  make_packages || return
+  prepare_debian || return
+  "${as_root[@]}" tests/installed/systemd_test.sh \
+    "$packages"/qcow2-fsck_*.deb "$work/image" >&2
 }
 
 # The array job, on a Slurm of one node that the test starts.
@@ -90,6 +96,13 @@ job_fuzz() {
     esac
   done
   return "$failed"
+}
+
+# What the jobs need that make a Debian of their own.
+prepare_debian() {
+  ensure_packages debootstrap || return
+  find_root || { say "root is needed to make a Debian" && return 1; }
+  gzip -dc corpus/images/sample-damaged.qcow2.gz >"$work/image"
 }
 
 # Makes the packages, once for all jobs, in the folder `packages`.
