@@ -30,7 +30,6 @@ namespace qcow2::cli {
 namespace {
 
 using checker::CheckReport;
-using checker::ClusterClass;
 using checker::Finding;
 using checker::ProblemRow;
 using checker::Severity;

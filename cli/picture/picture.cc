@@ -15,7 +15,6 @@ namespace qcow2::cli {
 namespace {
 
 using checker::CheckReport;
-using checker::ClusterClass;
 using checker::FileBin;
 using checker::Finding;
 using checker::OwnedRun;

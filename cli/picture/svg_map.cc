@@ -129,6 +129,16 @@ class SvgWriter {
     uint64_t rows = 0;
     uint64_t clusters_per_cell = 1;
     double cell = 0;  // width and height
+
+    // The left and upper edge of a cell, from those of the grid.
+    double Left(uint64_t i) const {
+      const uint64_t column = i % columns;
+      return static_cast<double>(column) * cell;
+    }
+    double Top(uint64_t i) const {
+      const uint64_t row = i / columns;
+      return static_cast<double>(row) * cell;
+    }
   };
 
   Grid MakeGrid() const;
@@ -189,9 +199,8 @@ void SvgWriter::DrawHeading(std::string_view title, std::string_view verdict) {
 
 void SvgWriter::DrawCells(const Grid& grid, uint64_t first, uint64_t end,
                           const Look& look) {
-  const double x =
-      kMargin + static_cast<double>(first % grid.columns) * grid.cell;
-  const double y = y_ + static_cast<double>(first / grid.columns) * grid.cell;
+  const double x = kMargin + grid.Left(first);
+  const double y = y_ + grid.Top(first);
   const double width = static_cast<double>(end - first) * grid.cell;
   const std::string title = Title(DescribeStretch(
       picture_, first * grid.clusters_per_cell,
@@ -208,10 +217,8 @@ void SvgWriter::DrawCells(const Grid& grid, uint64_t first, uint64_t end,
 
 void SvgWriter::DrawMarks(const Grid& grid, uint64_t cell, const Look& look) {
   const double inset = std::min(1.5, grid.cell / 8);
-  const double x =
-      kMargin + static_cast<double>(cell % grid.columns) * grid.cell + inset;
-  const double y =
-      y_ + static_cast<double>(cell / grid.columns) * grid.cell + inset;
+  const double x = kMargin + grid.Left(cell) + inset;
+  const double y = y_ + grid.Top(cell) + inset;
   const double side = grid.cell - 2 * inset;
   const uint64_t first = cell * grid.clusters_per_cell;
   absl::StrAppend(&marks_, "<g pointer-events=\"all\">",
