@@ -20,7 +20,6 @@
 
 namespace {
 
-using qcow2::File;
 using qcow2::ForwardingFile;
 using qcow2::Image;
 using qcow2::ImageOptions;

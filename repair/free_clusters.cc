@@ -95,7 +95,8 @@ absl::Status FreeClusters::FindFreeRuns(const checker::Graph& graph,
 }
 
 absl::StatusOr<uint64_t> FreeClusters::Grow(const checker::Graph& graph,
-                                            uint64_t clusters, File& view) {
+                                            uint64_t clusters,
+                                            File& view) const {
   const Geometry& geometry = *graph.model.geometry;
   ASSIGN_OR_RETURN(const uint64_t size, view.Size());
   if (!can_grow_) {

@@ -61,7 +61,7 @@ class FreeClusters {
                              Run& run);
   void NoteGiven(uint64_t first_cluster, uint64_t clusters);
   absl::StatusOr<uint64_t> Grow(const checker::Graph& graph, uint64_t clusters,
-                                File& view);
+                                File& view) const;
 
   bool can_grow_;
   uint64_t growth_limit_bytes_ = ~uint64_t{0};

@@ -30,7 +30,7 @@ bool OnlyBitsAreLeft(const checker::CheckReport& report) {
                      });
 }
 
-void AddEdit(Plan& plan, Problem problem, std::string bit) {
+void AddEdit(Plan& plan, Problem problem, const std::string& bit) {
   plan.Add({problem, checker::RepairAction::kClearHeaderBit,
             absl::StrCat("header, ", bit, " bit"), "set", "clear", 1});
 }

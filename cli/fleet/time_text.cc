@@ -17,7 +17,7 @@ struct Unit {
   int64_t seconds;
 };
 constexpr Unit kUnits[] = {
-    {'w', 7 * 24 * 3600}, {'d', 24 * 3600}, {'h', 3600}, {'m', 60}, {'s', 1}};
+    {'w', 604800}, {'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
 
 // The index of a unit behind `after`, or the number of units.
 size_t FindUnit(char letter, size_t after) {

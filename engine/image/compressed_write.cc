@@ -57,7 +57,7 @@ absl::Status WriteCompressedGuest(ImageCore& core, uint64_t offset,
     ASSIGN_OR_RETURN(at, core.metadata->AllocateBytes(compressed.size()));
     RETURN_IF_ERROR(core.metadata->GuardWrite({at.value(), compressed.size()}));
   }
-  const absl::Status written = core.file->Pwrite(at.value(), compressed);
+  absl::Status written = core.file->Pwrite(at.value(), compressed);
   core.metadata->NoteDataWritten();
   core.reader->ForgetDecompressed();
   MutexLock held(&core.mutex);

@@ -16,7 +16,7 @@ std::vector<uint64_t> DropL1Entries(Metadata& metadata) {
   const Geometry& geometry = metadata.geometry();
   const uint64_t end = std::min(metadata.l1_size(),
                                 geometry.L1EntriesFor(metadata.header().size));
-  const std::vector<uint64_t> dropped(
+  std::vector<uint64_t> dropped(
       metadata.l1().begin(),
       metadata.l1().begin() + static_cast<ptrdiff_t>(end));
   for (uint64_t i = 0; i < end; ++i) {

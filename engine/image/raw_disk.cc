@@ -110,7 +110,7 @@ absl::Status RawDisk::Discard(uint64_t offset, uint64_t length) {
 
 absl::Status RawDisk::Punch(uint64_t offset, uint64_t length) {
   if (length == 0) return absl::OkStatus();
-  const absl::Status status = file_->PunchHole({offset, length});
+  absl::Status status = file_->PunchHole({offset, length});
   MutexLock held(&mutex_);
   data_ = {};
   return status;

@@ -186,8 +186,8 @@ absl::StatusOr<std::vector<uint64_t>> ReadSnapshotL1(
 
 absl::Status CountGraph(Metadata& metadata, std::span<const uint64_t> l1) {
   uint64_t counted = 0;
-  const absl::Status status = VisitGraph(metadata, l1, [&](ClusterRun run) {
-    const absl::Status added = metadata.refcounts().Add(run);
+  absl::Status status = VisitGraph(metadata, l1, [&](ClusterRun run) {
+    absl::Status added = metadata.refcounts().Add(run);
     if (added.ok()) ++counted;
     return added;
   });

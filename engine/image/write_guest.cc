@@ -279,7 +279,7 @@ absl::Status WriteRequest::WriteHost(uint64_t host_offset,
         core_.cipher->Encrypt(first / kCipherSectorSize, encrypted));
     bytes = encrypted;
   }
-  const absl::Status status = core_.data().Pwrite(host_offset, bytes);
+  absl::Status status = core_.data().Pwrite(host_offset, bytes);
   core_.metadata->NoteDataWritten();
   return status;
 }

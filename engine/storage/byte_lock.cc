@@ -28,7 +28,7 @@ constexpr std::array<Permission, 4> kPermissions = {{
     {kLockResize, 3, "resizing"},
 }};
 
-struct flock OneByte(short type, off_t offset) {
+struct flock OneByte(decltype(flock::l_type) type, off_t offset) {
   struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;

@@ -47,6 +47,7 @@ class Child {
     posix_spawn_file_actions_adddup2(&actions, output[1], 1);
     posix_spawn_file_actions_adddup2(&actions, output[1], 2);
     std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
     const int error = posix_spawnp(&process_, pointers[0], &actions, nullptr,
@@ -65,7 +66,7 @@ class Child {
   ~Child() { Finish(); }
 
   // Its output up to and with `text`, or all of it if that never comes.
-  std::string ReadUntil(const std::string& text) {
+  std::string ReadUntil(const std::string& text) const {
     std::string seen;
     char character = 0;
     while (seen.find(text) == std::string::npos &&
@@ -75,7 +76,7 @@ class Child {
     return seen;
   }
 
-  void Write(const std::string& text) {
+  void Write(const std::string& text) const {
     EXPECT_EQ(write(input_, text.data(), text.size()),
               static_cast<ssize_t>(text.size()));
   }

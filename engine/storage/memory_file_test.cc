@@ -10,7 +10,7 @@
 namespace qcow2 {
 namespace {
 
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls)
 
 TEST(MemoryFileTest, ReadsWhatItWasGiven) {
   const MemoryFile file(Bytes("abcdef"), "image");

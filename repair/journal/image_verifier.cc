@@ -145,7 +145,7 @@ absl::Status ImageVerifier::CheckWitness(const Entry& entry) {
 }
 
 absl::Status ImageVerifier::CheckZeros(uint64_t begin, uint64_t end) {
-  constexpr uint64_t kPiece = 256 * 1024;
+  constexpr uint64_t kPiece = uint64_t{256} * 1024;
   while (begin < end) {
     ASSIGN_OR_RETURN(const ByteRange data, image_.NextData(begin));
     if (data.length == 0 || data.offset >= end) break;

@@ -10,7 +10,7 @@
 namespace qcow2::repair {
 namespace {
 
-constexpr size_t kReadAhead = 256 * 1024;
+constexpr size_t kReadAhead = size_t{256} * 1024;
 
 absl::Status DamagedJournal(const File& journal, const char* what) {
   return absl::DataLossError(

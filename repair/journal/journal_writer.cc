@@ -8,7 +8,7 @@
 namespace qcow2::repair {
 namespace {
 
-constexpr size_t kPendingMax = 256 * 1024;
+constexpr size_t kPendingMax = size_t{256} * 1024;
 
 }  // namespace
 

@@ -25,7 +25,7 @@ class Recoverer {
         place_(place),
         options_(options),
         journal_(journal),
-        front_(std::move(front)) {
+        front_(front) {
     result_.found = front_.state;
   }
 
@@ -153,8 +153,7 @@ absl::StatusOr<RecoverResult> Recover(File& image,
   if (absl::IsNotFound(journal.status())) return RecoverResult{};
   RETURN_IF_ERROR(journal.status());
   ASSIGN_OR_RETURN(JournalFront front, ReadJournalFront(**journal));
-  return Recoverer(image, identity, place, options, **journal, std::move(front))
-      .Run();
+  return Recoverer(image, identity, place, options, **journal, front).Run();
 }
 
 }  // namespace qcow2::repair

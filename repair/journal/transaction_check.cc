@@ -14,7 +14,7 @@ absl::Status CheckTransaction(const File& image, const ImageIdentity& identity,
         absl::StrCat("the journal changes the length of the image, and '",
                      image.name(), "' cannot change its own"));
   }
-  const absl::Status contents = VerifyImage(image, journal, front, expected);
+  absl::Status contents = VerifyImage(image, journal, front, expected);
   if (absl::IsDataLoss(contents)) return contents;
   const absl::Status same = CheckIdentity(image, identity, *front.header);
   if (same.ok() || (accept_moved_image && contents.ok())) return contents;

@@ -26,7 +26,7 @@ absl::StatusOr<std::optional<FoundJournal>> Find(const JournalPlace& place,
   if (absl::IsNotFound(file.status())) return std::nullopt;
   RETURN_IF_ERROR(file.status());
   ASSIGN_OR_RETURN(JournalFront front, ReadJournalFront(**file));
-  return FoundJournal{*std::move(file), std::move(front)};
+  return FoundJournal{*std::move(file), front};
 }
 
 // Undoes with `found`, which has the journal's name by now.

@@ -10,7 +10,7 @@ namespace {
 
 // A sound entry is at most that long: ids and names of 64 KiB.
 constexpr uint64_t kMaxEntryBytes =
-    kSnapshotFixedSize + kMaxSnapshotExtraBytes + 2 * 65535;
+    kSnapshotFixedSize + kMaxSnapshotExtraBytes + uint64_t{2} * 65535;
 
 constexpr IssueText kIssues[] = {
     {kSnapshotCutShort, "the entry is cut short"},
