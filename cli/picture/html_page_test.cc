@@ -100,23 +100,23 @@ TEST(HtmlPageTest, AsksForNothingAndLetsNothingRun) {
 }
 
 TEST(HtmlPageTest, HostileNamesAreText) {
-  const std::string kName =
+  const std::string name =
       "</script></style><img src=x onerror=alert(1)>{{data}}\x1b[2J";
   TestImage image;
   image.PutSnapshots(
       TestImage::kFree,
       {checker::SnapshotOf(3 * image.cluster_size(),
-                           image.OffsetOf(TestImage::kFree + 1), "1", kName)});
+                           image.OffsetOf(TestImage::kFree + 1), "1", name)});
   // Data of the snapshot that is damaged, so that its name is everywhere.
   image.WriteBe64(image.OffsetOf(TestImage::kFree + 1),
                   image.OffsetOf(TestImage::kFree + 2));
   image.WriteBe64(image.OffsetOf(TestImage::kFree + 2),
                   image.OffsetOf(TestImage::kFree + 3));
   GuestPartitions partitions;
-  partitions.table = kName;
-  partitions.partitions = {{1, 0, 0x3000, kName}};
-  partitions.notes = {kName};
-  const std::string page = PageOf(image, partitions, "/images/" + kName);
+  partitions.table = name;
+  partitions.partitions = {{1, 0, 0x3000, name}};
+  partitions.notes = {name};
+  const std::string page = PageOf(image, partitions, "/images/" + name);
   EXPECT_FALSE(Has(page, "<img"));
   EXPECT_EQ(Occurrences(page, "</script>"), 2u);
   EXPECT_EQ(Occurrences(page, "<script"), 2u);

@@ -152,7 +152,7 @@ Picture Aggregated() {
   map.bins[0].clusters[data] = 50;
   map.bins[1].clusters[data] = 10;
   map.bins[1].clusters[free] = 40;
-  map.guest_size_bytes = 100 * 4096;
+  map.guest_size_bytes = uint64_t{100} * 4096;
   map.guest_bin_clusters = 50;
   map.guest_bins.resize(3);
   map.guest_bins[0].stored = 25;
@@ -163,7 +163,7 @@ Picture Aggregated() {
   run.clusters = 10;
   run.owner = checker::kOwnerGuestData;
   run.cluster_class = ClusterClass::kGuestData;
-  run.guest_length_bytes = 10 * 4096;
+  run.guest_length_bytes = uint64_t{10} * 4096;
   map.owned = {run};
   return MakePicture(map, {}, {});
 }
@@ -179,8 +179,10 @@ TEST(PictureTest, BinsFillWhatSegmentsLeave) {
   const Composition both = CompositionOf(picture, 25, 75);
   EXPECT_DOUBLE_EQ(both.clusters[data], 35);
   EXPECT_DOUBLE_EQ(both.clusters[free], 15);
-  EXPECT_DOUBLE_EQ(GuestShareOf(picture, 0, 50 * 4096).stored, 0.5);
-  EXPECT_DOUBLE_EQ(GuestShareOf(picture, 50 * 4096, 100 * 4096).stored, 0);
+  EXPECT_DOUBLE_EQ(GuestShareOf(picture, 0, uint64_t{50} * 4096).stored, 0.5);
+  EXPECT_DOUBLE_EQ(
+      GuestShareOf(picture, uint64_t{50} * 4096, uint64_t{100} * 4096).stored,
+      0);
   EXPECT_THAT(DescribeLimits(picture),
               Contains(HasSubstr("stretches of 200 KiB")));
 }
