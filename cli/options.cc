@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <ctime>
-#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <utility>
 
 #include "cli/exit_code.h"
+#include "cli/option_conflicts.h"
 #include "cli/option_parser.h"
 #include "cli/units.h"
 #include "cli/version.h"
-#include "engine/storage/nbd_address.h"
 
 namespace qcow2::cli {
 namespace {
@@ -441,93 +440,6 @@ void DefineCompatOptions(CLI::App& app, Options& options) {
       "Refused: only local files can be checked");
 }
 
-// An option that has no meaning beside the others.
-struct Misfit {
-  bool given;
-  const char* what;
-};
-
-std::string FirstOf(std::initializer_list<Misfit> misfits) {
-  for (const Misfit& misfit : misfits) {
-    if (misfit.given) return misfit.what;
-  }
-  return {};
-}
-
-std::string WrongRepair(const CLI::App& app, const Options& options) {
-  const bool repair = options.task == Task::kRepair;
-  const bool check = options.task == Task::kCheck;
-  const bool discard = options.task == Task::kDiscard;
-  const bool paths =
-      !options.journal_file.empty() || !options.undo_file.empty();
-  const auto given = [&](const char* name) { return app.count(name) > 0; };
-  return FirstOf({
-      {options.dry_run && !repair && !discard,
-       "--dry-run needs --repair or --discard-freed"},
-      {options.free_suspects && !repair, "--free-suspects needs --repair"},
-      {!options.drop_snapshots.empty() &&
-           !(repair && options.repair_mode == repair::Mode::kSalvage),
-       "--drop-snapshot needs --repair=salvage"},
-      {!options.keep_undo && !repair && !discard,
-       "--no-undo needs --repair or --discard-freed"},
-      {!options.keep_undo && !discard && !options.undo_file.empty(),
-       "--no-undo and --undo-file exclude each other"},
-      {options.moved_image && options.task != Task::kRecover &&
-           options.task != Task::kUndo,
-       "--moved-image needs --recover or --undo"},
-      {paths && check,
-       "--journal and --undo-file need --repair, --recover, --undo or "
-       "--discard-freed"},
-      {paths && options.images.size() > 1,
-       "--journal and --undo-file take one IMAGE only"},
-      {options.force_share && !check,
-       "--force-share is for checks: an image in use cannot be repaired"},
-      {(repair || discard) && given("--overlap-check"),
-       "--overlap-check is for checks: a repair watches all metadata"},
-      {(repair || discard) && given("--memory-limit"),
-       "--memory-limit is for checks: a repair needs all references at once"},
-  });
-}
-
-std::string WrongPicture(const Options& options) {
-  if (!WantsPicture(options)) return {};
-  if (options.images.size() == 1 && !options.fleet.any() &&
-      options.fleet.max_rate_bytes == 0) {
-    return {};
-  }
-  return "--html and --map draw one IMAGE; they take none of the options of "
-         "runs over many";
-}
-
-// The report of a check in the sandbox is what it prints: it can open nothing.
-std::string WrongSandbox(const CLI::App& app, const Options& options) {
-  if (!options.sandbox) return {};
-  return FirstOf({
-      {options.task != Task::kCheck, "--sandbox is for checks"},
-      {options.images.size() > 1 || options.fleet.any(),
-       "--sandbox takes one IMAGE only"},
-      {!options.images.empty() && IsNbdAddress(options.images[0]),
-       "--sandbox takes a local IMAGE: a server has to be written to"},
-      {!options.report_file.empty() || !options.metrics_file.empty() ||
-           WantsPicture(options),
-       "--sandbox can write no file: its report is what it prints"},
-      {app.count("--backing") > 0 &&
-           options.named_files != NamedFilePolicy::kNone,
-       "--sandbox can look at no other file: --backing=none is what it does"},
-  });
-}
-
-// Images are what both kinds of command lines cannot do without.
-std::string WrongImages(const Options& options) {
-  if (options.qemu_compatible) {
-    return options.images.size() == 1 ? "" : "Expecting one image file name";
-  }
-  const bool explain = !options.explain.empty();
-  if (explain == options.images.empty()) return {};
-  if (options.fleet.merge) return "a REPORT is needed";
-  return explain ? "--explain takes no IMAGE" : "an IMAGE is needed";
-}
-
 CommandLine UsageError(const std::string& what, bool qemu_compatible) {
   CommandLine result;
   result.exit_code = qemu_compatible ? static_cast<int>(kCompatNotChecked)
@@ -560,19 +472,9 @@ CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
   } catch (const CLI::ParseError& error) {
     return UsageError(error.what(), options.qemu_compatible);
   }
-  std::string wrong = WrongImages(options);
-  if (wrong.empty() && !options.qemu_compatible) {
-    wrong = WrongRepair(app, options);
-    if (wrong.empty()) wrong = WrongSandbox(app, options);
-    if (options.sandbox) options.named_files = NamedFilePolicy::kNone;
-    if (wrong.empty()) {
-      wrong = WrongFleet(options.fleet, options.task == Task::kCheck);
-    }
-    if (wrong.empty()) wrong = WrongPicture(options);
-  } else if (wrong.empty() && options.force_share && MayWrite(options)) {
-    wrong = "-U cannot be combined with -r: an image in use is not repaired";
-  }
+  const std::string wrong = WrongTogether(app, options);
   if (!wrong.empty()) return UsageError(wrong, options.qemu_compatible);
+  if (options.sandbox) options.named_files = NamedFilePolicy::kNone;
   CommandLine result;
   result.options = std::move(options);
   return result;
