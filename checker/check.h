@@ -66,8 +66,8 @@ struct CheckOptions {
   OpenOtherFile open_other_file;
   // When set, filled with what the check learnt of the image's structure.
   Graph* graph = nullptr;
-  // When set, filled with who owns what, for pictures. Takes a second reading of
-  // the tables.
+  // When set, filled with who owns what, for pictures. Takes a second reading
+  // of the tables.
   OwnershipMap* ownership = nullptr;
 
   // Findings of each kind of problem that are kept; 0: no limit.

@@ -1,6 +1,7 @@
 // The name of qcow2-fsck and the version of everything here, as every output
-// gives them. The manual pages, the changelog, the nbdkit plugin and the packages
-// have the version from here; a test holds those that are written by hand to it.
+// gives them. The manual pages, the changelog, the nbdkit plugin and the
+// packages have the version from here; a test holds those that are written by
+// hand to it.
 #ifndef CLI_VERSION_H_
 #define CLI_VERSION_H_
 
