@@ -1,0 +1,70 @@
+#!/bin/bash
+# Installs what is missing and prints, for each folder of the program, how many
+# of its lines the corpus and the fuzz seeds come to:
+#   tools/coverage.sh [--lines] [FOLDER...]
+# With --lines, every line that they do not come to as well. Without a FOLDER:
+# engine/format, checker and repair. Inputs that tools/fuzz.sh has kept count as
+# seeds.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=tools/setup.sh
+source "$root/tools/setup.sh"
+
+show_lines=
+if [[ "${1-}" == --lines ]]; then
+  show_lines=1
+  shift
+fi
+(($#)) || set -- engine/format checker repair
+
+ensure_packages "${packages_to_test[@]}" llvm-14 || exit 8
+cd "$root"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+mapfile -t tests < <(
+  bazel query --noshow_progress \
+    'kind(cc_test, //fuzz/...) + //tests/corpus:corpus_test +
+     //tests/corpus:unreadable_test + //tests/repair:corpus_repair_test' \
+    2>/dev/null </dev/null
+)
+# Not in a sandbox, which would throw the profiles away.
+quietly bazel test --config=coverage --spawn_strategy=local \
+  --cache_test_results=no --test_env=LLVM_PROFILE_FILE="$work/%m-%p.profraw" \
+  "${tests[@]}" || say "not all of the tests pass"
+built="$(bazel info --config=coverage bazel-bin 2>/dev/null </dev/null)"
+
+# Over what the fuzzers found since.
+for found in "$cache"/fuzz/*/found; do
+  target="${found%/found}"
+  target="${target##*/}"
+  if [[ -x "$built/fuzz/${target}_test" ]]; then
+    find "$found" -type f -print0 |
+      LLVM_PROFILE_FILE="$work/found-$target-%p.profraw" \
+        xargs -0 -r -n 200 "$built/fuzz/${target}_test" >"$work/log" 2>&1 ||
+      say "$target: $(tail -n 1 "$work/log")"
+  fi
+done
+
+llvm-profdata-14 merge --sparse -o "$work/profile" "$work"/*.profraw
+objects=()
+for label in "${tests[@]}"; do
+  label="${label#//}"
+  objects+=(-object "$built/${label/:/\/}")
+done
+
+# Prints "COVERED ALL" lines of a folder, without its tests.
+lines_of() {
+  llvm-cov-14 export --summary-only --instr-profile="$work/profile" \
+    "${objects[@]:1}" 2>/dev/null >"$work/summary.json"
+  /usr/bin/python3 tools/coverage_lines.py "$work/summary.json" "$1"
+}
+
+for folder; do
+  lines_of "$folder"
+  if [[ -n "$show_lines" ]]; then
+    llvm-cov-14 show --instr-profile="$work/profile" "${objects[@]:1}" \
+      2>/dev/null | /usr/bin/python3 tools/coverage_lines.py --missed - "$folder"
+  fi
+done
