@@ -35,9 +35,9 @@ fail() {
 make_system() {
   debootstrap --variant=minbase --include=systemd-sysv bookworm "$root" \
     "$mirror" >"$work/log" 2>&1 || { cat "$work/log" >&2 && return 1; }
-  cp "$package" "$root/root/package.deb"
+  cp "$package" "$root/tmp/package.deb"
   chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    dpkg --install /root/package.deb >"$work/log" 2>&1 ||
+    dpkg --install /tmp/package.deb >"$work/log" 2>&1 ||
     { cat "$work/log" >&2 && return 1; }
   mkdir -p "$root/srv/vm-images"
   cp "$image" "$root/srv/vm-images/vm1.qcow2"
