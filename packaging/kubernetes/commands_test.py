@@ -1,7 +1,6 @@
 """The manifests' container commands, run as written, do what one run does; and
 what the two manifests have to agree on, and what a pod must not do."""
 import datetime
-import json
 import os
 import shutil
 import subprocess
@@ -57,14 +56,6 @@ class Pod:
         )
 
 
-def by_path(reports):
-    found = {}
-    for report in reports:
-        report.pop("statistics", None)
-        found[report["image"]["path"]] = json.dumps(report, sort_keys=True)
-    return found
-
-
 def run_folder(reports):
     (name,) = os.listdir(reports)
     datetime.date.fromisoformat(name)
@@ -104,7 +95,7 @@ class CommandsTest(unittest.TestCase):
         self.assertIn("images", merged.stdout)
         with open(f"{run_folder(self.reports)}/all.ndjson", encoding="utf-8") as file:
             reports, merged_summary = fleet.lines(file.read())
-        self.assertEqual(by_path(reports), by_path(expected))
+        self.assertEqual(fleet.by_path(reports), fleet.by_path(expected))
         for part in (summary, merged_summary):
             part.pop("seconds")
         self.assertEqual(merged_summary, summary)

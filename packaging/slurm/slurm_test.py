@@ -3,7 +3,6 @@
 Needs Debian's slurm-wlm and munge. Their daemons run as whoever runs the test,
 on ports and in folders of their own."""
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -152,16 +151,6 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def by_path(reports):
-    """The reports by path, without what differs from run to run."""
-    found = {}
-    for report in reports:
-        copy = json.loads(json.dumps(report))
-        copy.pop("statistics", None)
-        found[copy["image"]["path"]] = copy
-    return found
-
-
 class SlurmTest(unittest.TestCase):
     def test_an_array_job_finds_what_one_run_finds(self):
         images = fleet.scratch()
@@ -180,7 +169,7 @@ class SlurmTest(unittest.TestCase):
                 self.assertGreater(len(part), len(expected) // 10)
             with open(f"{run}/all.ndjson", encoding="utf-8") as file:
                 merged, merged_summary = fleet.lines(file.read())
-        self.assertEqual(by_path(merged), by_path(expected))
+        self.assertEqual(fleet.by_path(merged), fleet.by_path(expected))
         for part in (summary, merged_summary):
             part.pop("seconds")
         self.assertEqual(merged_summary, summary)

@@ -54,6 +54,16 @@ def paths(reports):
     return sorted(report["image"]["path"] for report in reports)
 
 
+def by_path(reports):
+    """The reports by path, without what differs from run to run."""
+    varying = ("seconds", "peak_memory", "map_memory", "passes")
+    found = {}
+    for report in reports:
+        kept = {k: v for k, v in report["statistics"].items() if k not in varying}
+        found[report["image"]["path"]] = {**report, "statistics": kept}
+    return found
+
+
 def plant_leak(path):
     """Counts a new cluster at the end of an image that nothing refers to.
 

@@ -74,15 +74,6 @@ def make_fleet(tree):
     return expected
 
 
-def without_times(report):
-    """A report without what differs from run to run."""
-    report = dict(report)
-    varying = ("seconds", "peak_memory", "map_memory", "passes")
-    statistics = report["statistics"]
-    report["statistics"] = {k: v for k, v in statistics.items() if k not in varying}
-    return report
-
-
 class WholeFleetTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -153,13 +144,8 @@ class WholeFleetTest(unittest.TestCase):
         self.assertEqual(result.returncode, self.exit_code)
         merged, summary = fleet.lines(result.stdout)
 
-        def by_path(reports):
-            return {
-                report["image"]["path"]: without_times(report) for report in reports
-            }
-
         self.assertEqual(len(merged), IMAGES)
-        self.assertEqual(by_path(merged), by_path(self.single))
+        self.assertEqual(fleet.by_path(merged), fleet.by_path(self.single))
         expected = dict(self.summary)
         del expected["seconds"], summary["seconds"]
         self.assertEqual(summary, expected)
