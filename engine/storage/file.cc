@@ -1,6 +1,7 @@
 #include "engine/storage/file.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 
@@ -26,6 +27,17 @@ absl::Status ReadZeroFilled(const File& file, uint64_t offset,
                             std::span<std::byte> buffer) {
   ASSIGN_OR_RETURN(const size_t read, file.Pread(offset, buffer));
   std::fill(buffer.begin() + read, buffer.end(), std::byte{0});
+  return absl::OkStatus();
+}
+
+absl::Status WriteZeros(File& file, ByteRange range) {
+  static constexpr std::array<std::byte, 65536> kZeros = {};
+  while (range.length > 0) {
+    const size_t step = std::min<uint64_t>(range.length, kZeros.size());
+    RETURN_IF_ERROR(file.Pwrite(range.offset, std::span(kZeros).first(step)));
+    range.offset += step;
+    range.length -= step;
+  }
   return absl::OkStatus();
 }
 

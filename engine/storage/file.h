@@ -141,6 +141,10 @@ class File {
 absl::Status ReadZeroFilled(const File& file, uint64_t offset,
                             std::span<std::byte> buffer);
 
+// Writes zeros over `range`, which costs as much as writing anything there: for
+// files that know no better way. On an error some of it may have been written.
+absl::Status WriteZeros(File& file, ByteRange range);
+
 }  // namespace qcow2
 
 #endif  // ENGINE_STORAGE_FILE_H_

@@ -1,7 +1,6 @@
 #include "engine/storage/nbd_file.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <deque>
 #include <limits>
@@ -253,9 +252,9 @@ absl::Status NbdFile::PunchHole(ByteRange range) {
   const uint64_t first = std::min((range.offset + mask) & ~mask, end);
   const uint64_t last = std::max(end & ~mask, first);
   if (!connection_->exported().can_zero || first == last) {
-    return WriteZeros({range.offset, end - range.offset});
+    return WriteZeros(*this, {range.offset, end - range.offset});
   }
-  RETURN_IF_ERROR(WriteZeros({range.offset, first - range.offset}));
+  RETURN_IF_ERROR(WriteZeros(*this, {range.offset, first - range.offset}));
   Pipeline pipeline(*connection_);
   for (uint64_t at = first; at < last && pipeline.ok();) {
     const uint64_t step = std::min(last - at, kZeroBytes);
@@ -263,18 +262,7 @@ absl::Status NbdFile::PunchHole(ByteRange range) {
     at += step;
   }
   RETURN_IF_ERROR(pipeline.Finish());
-  return WriteZeros({last, end - last});
-}
-
-absl::Status NbdFile::WriteZeros(ByteRange range) {
-  static constexpr std::array<std::byte, 65536> kZeros = {};
-  while (range.length > 0) {
-    const size_t step = std::min<uint64_t>(range.length, kZeros.size());
-    RETURN_IF_ERROR(Pwrite(range.offset, std::span(kZeros).first(step)));
-    range.offset += step;
-    range.length -= step;
-  }
-  return absl::OkStatus();
+  return WriteZeros(*this, {last, end - last});
 }
 
 absl::Status NbdFile::AskForAllocation(uint64_t offset) const {

@@ -100,7 +100,6 @@ class NbdFile : public File {
 
   absl::Status CheckWrite(const char* operation, ByteRange range) const;
   absl::Status WriteBlocks(uint64_t offset, std::span<const std::byte> data);
-  absl::Status WriteZeros(ByteRange range);
 
   // Has `allocation_` begin at or before `offset` and end behind it.
   absl::Status AskForAllocation(uint64_t offset) const;

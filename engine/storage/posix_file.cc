@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <limits>
 #include <string_view>
@@ -201,7 +200,7 @@ absl::Status PosixFile::PunchHole(ByteRange range) {
                      static_cast<off_t>(range.length));
   });
   if (result == 0) return absl::OkStatus();
-  if (errno == EOPNOTSUPP || errno == ENOSYS) return WriteZeros(range);
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return WriteZeros(*this, range);
   return SystemError(errno, "cannot punch a hole of", path_, range);
 }
 
@@ -223,17 +222,6 @@ absl::Status PosixFile::Allocate(ByteRange range) {
   }
   if (error == 0) return absl::OkStatus();
   return SystemError(error, "cannot reserve", path_, range);
-}
-
-absl::Status PosixFile::WriteZeros(ByteRange range) {
-  static constexpr std::array<std::byte, 65536> kZeros = {};
-  while (range.length > 0) {
-    const size_t step = std::min<uint64_t>(range.length, kZeros.size());
-    RETURN_IF_ERROR(Pwrite(range.offset, std::span(kZeros).first(step)));
-    range.offset += step;
-    range.length -= step;
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<ByteRange> PosixFile::NextData(uint64_t offset) const {

@@ -92,7 +92,6 @@ class PosixFile : public File {
 
   // FailedPrecondition, naming `operation`, unless opened for writing.
   absl::Status CheckWritable(const char* operation) const;
-  absl::Status WriteZeros(ByteRange range);
 
   const int descriptor_;
   const std::string path_;

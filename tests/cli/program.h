@@ -68,6 +68,9 @@ class Folder {
   std::filesystem::path path_;
 };
 
+// The names of what is in a folder, sorted.
+std::vector<std::string> NamesIn(const std::string& folder);
+
 std::string ReadFile(const std::string& path);
 void WriteFile(const std::string& path, const std::string& content);
 

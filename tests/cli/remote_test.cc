@@ -17,6 +17,7 @@
 #include "engine/storage/nbd_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/cli/damaged_image.h"
 #include "tests/cli/program.h"
 
 namespace qcow2 {
@@ -31,19 +32,8 @@ using ::testing::Not;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kCluster = 65536;
-
 Json Parsed(const Outcome& outcome) {
   return Json::parse(outcome.standard_output);
-}
-
-std::vector<std::string> NamesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 std::vector<std::string> CodesOf(const Json& findings) {
@@ -67,24 +57,11 @@ class RemoteTest : public testing::Test {
   void SetUp() override {
     fs::create_directory(folder_ / "served");
     fs::create_directory(folder_ / "here");
-    ASSERT_EQ(
-        RunProgram({"qemu-img", "create", "-q", "-f", "qcow2", image_, "64M"})
-            .exit_code,
-        0);
-    ASSERT_EQ(
-        RunProgram({"qemu-io", "-c", "write -P 7 0 1M", image_}).exit_code, 0);
-    sound_ = ReadFile(image_);
-    damaged_ = sound_;
-    // A cluster in use without a count, and one counted without a use.
-    SetRefcount(damaged_, 6, 0);
-    damaged_.resize(damaged_.size() + kCluster);
-    SetRefcount(damaged_, sound_.size() / kCluster, 1);
-    WriteFile(image_, damaged_);
+    const DamagedImage image = MakeDamagedImage(image_);
+    sound_ = image.sound;
+    damaged_ = image.damaged;
   }
 
-  static void SetRefcount(std::string& image, size_t cluster, char count) {
-    image[2 * kCluster + 2 * cluster + 1] = count;
-  }
   std::vector<std::string> Nbdkit() const { return {"nbdkit", "file", image_}; }
   Outcome Repair(const std::string& address) const {
     return Fsck({"--repair", "--journal=" + journal_, address});

@@ -12,14 +12,13 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/cli/damaged_image.h"
 #include "tests/cli/program.h"
 
 namespace qcow2 {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kCluster = 65536;
 
 bool Holds(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
@@ -29,40 +28,15 @@ nlohmann::json Parsed(const Outcome& outcome) {
   return nlohmann::json::parse(outcome.standard_output);
 }
 
-// What is in a folder, by name.
-std::vector<std::string> NamesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// An image as QEMU lays it out: header, refcount table, refcount block, L1
-// table, L2 table, data.
 class RepairTest : public testing::Test {
  protected:
   void SetUp() override {
     fs::create_directory(folder_ / "images");
-    ASSERT_EQ(
-        RunProgram({"qemu-img", "create", "-q", "-f", "qcow2", image_, "64M"})
-            .exit_code,
-        0);
-    ASSERT_EQ(
-        RunProgram({"qemu-io", "-c", "write -P 7 0 1M", image_}).exit_code, 0);
-    sound_ = ReadFile(image_);
-    damaged_ = sound_;
-    // A cluster in use without a count, and one counted without a use.
-    SetRefcount(damaged_, 6, 0);
-    damaged_.resize(damaged_.size() + kCluster);
-    SetRefcount(damaged_, sound_.size() / kCluster, 1);
-    Damage();
+    const DamagedImage image = MakeDamagedImage(image_);
+    sound_ = image.sound;
+    damaged_ = image.damaged;
   }
 
-  static void SetRefcount(std::string& image, size_t cluster, char count) {
-    image[2 * kCluster + 2 * cluster + 1] = count;
-  }
   void Damage() const { WriteFile(image_, damaged_); }
 
   bool IsClean() const {
