@@ -57,10 +57,7 @@ std::string WrongRepair(const CLI::App& app, const Options& options) {
 
 std::string WrongPicture(const Options& options) {
   if (!WantsPicture(options)) return {};
-  if (options.images.size() == 1 && !options.fleet.any() &&
-      options.fleet.max_rate_bytes == 0) {
-    return {};
-  }
+  if (options.images.size() == 1 && !ChecksMany(options)) return {};
   return "--html and --map draw one IMAGE; they take none of the options of "
          "runs over many";
 }
@@ -70,8 +67,8 @@ std::string WrongSandbox(const CLI::App& app, const Options& options) {
   if (!options.sandbox) return {};
   return FirstOf({
       {options.task != Task::kCheck, "--sandbox is for checks"},
-      {options.images.size() > 1 || options.fleet.any(),
-       "--sandbox takes one IMAGE only"},
+      {ChecksMany(options),
+       "--sandbox takes one IMAGE, and none of the options of runs over many"},
       {!options.images.empty() && IsNbdAddress(options.images[0]),
        "--sandbox takes a local IMAGE: a server has to be written to"},
       {!options.report_file.empty() || !options.metrics_file.empty() ||

@@ -86,6 +86,14 @@ inline bool WantsPicture(const Options& options) {
   return !options.html_file.empty() || !options.map_file.empty();
 }
 
+// Whether the images are checked as a run over many, several at the same time:
+// there is more than one, or an option of such runs was given.
+inline bool ChecksMany(const Options& options) {
+  return options.task == Task::kCheck &&
+         (options.images.size() > 1 || options.fleet.any() ||
+          options.fleet.max_rate_bytes != 0);
+}
+
 // Whether these options let the program write to an image.
 bool MayWrite(const Options& options);
 

@@ -242,6 +242,7 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"-q", "a"},
       {"--sandbox", "a", "b"},
       {"--sandbox", "--recursive", "a"},
+      {"--sandbox", "--max-rate=1M", "a"},
       {"--sandbox", "--repair", "a"},
       {"--sandbox", "nbd://host/disk"},
       {"--sandbox", "--report=r", "a"},

@@ -74,12 +74,6 @@ absl::Status ProcessAll(const Options& options,
   return outputs.End(nullptr);
 }
 
-bool HasManyChecks(const Options& options) {
-  return options.task == Task::kCheck &&
-         (options.images.size() > 1 || options.fleet.any() ||
-          options.fleet.max_rate_bytes != 0);
-}
-
 }  // namespace
 
 int Run(const Options& options, const Surroundings& surroundings) {
@@ -93,7 +87,7 @@ int Run(const Options& options, const Surroundings& surroundings) {
   }
   int exit_code = kExitClean;
   const absl::Status done =
-      HasManyChecks(options)
+      ChecksMany(options)
           ? CheckMany(options, surroundings, outputs, exit_code)
           : ProcessAll(options, surroundings, outputs, exit_code);
   if (done.ok()) return exit_code;

@@ -396,6 +396,10 @@ class Run {
 
 absl::Status CheckMany(const Options& options, const Surroundings& surroundings,
                        Outputs& outputs, int& exit_code) {
+  if (options.sandbox) {
+    return absl::InvalidArgumentError(
+        "--sandbox is for one image: the next could not be opened");
+  }
   Run run(options, surroundings, outputs);
   absl::Status done = run.Check();
   exit_code |= run.exit_code();
