@@ -211,8 +211,9 @@ void AddCheckOptions(CLI::App& app, Options& options) {
                "meanwhile may show up as problems");
   app.add_flag("--sandbox", options.sandbox,
                "Once the image is open, let the kernel refuse this process all "
-               "but reading, memory, threads and writing to standard output "
-               "and error; for one IMAGE that is not trusted. Files that it "
+               "but reading, memory, threads, the sizes and dates of files and "
+               "writing to standard output and error; for one IMAGE that is "
+               "not trusted. Files that it "
                "names are not looked at (--backing=none)");
   AddValue(app, "--remote-timeout", "SECONDS",
            "How long the server of an image at an NBD address may give no sign "

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,6 +109,19 @@ TEST(SandboxTest, NoProgramIsStartedAndNoSocketOpened) {
   EXPECT_TRUE(Fatal([] { socket(AF_INET, SOCK_STREAM, 0); }));
   EXPECT_TRUE(Fatal([] { kill(getppid(), 0); }));
   EXPECT_TRUE(Refused([] { return fork(); }));
+}
+
+// abort() has to work, or a failed assertion would go on.
+TEST(SandboxTest, SignalsReachThisProcessAlone) {
+  const pid_t other = getpid();
+  EXPECT_TRUE(Refused(
+      [&] { return static_cast<int>(syscall(SYS_tgkill, other, other, 0)); }));
+  const int status = RunInside([] {
+    abort();
+    return 0;
+  });
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGABRT);
 }
 
 }  // namespace
