@@ -1,7 +1,9 @@
 #include "engine/storage/nbd_connection.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,6 +86,7 @@ class NbdConnection::Link {
   ~Link() {
     library_.close(handle_);
     close(wake_up_);
+    if (socket_ != -1) close(socket_);
   }
 
   // The thread's part, from the connection's begin to its end.
@@ -111,7 +114,9 @@ class NbdConnection::Link {
 
   // Waits for the server or for someone to have something to send.
   void PollOnce(Lock& lock);
-  void Notify(int events);
+  void Notify(Lock& lock, int events);
+  // Has `socket_` be the same as `socket`.
+  void KeepSocket(int socket);
   // After anything that may have changed the connection's state.
   void Look();
   absl::Status ReadExport();
@@ -134,9 +139,14 @@ class NbdConnection::Link {
   const std::string name_;
   const NbdOptions options_;
 
-  // Guards all below, and the handle once it is being connected.
+  // Guards all below, and the handle once it is connected. Until then only the
+  // thread uses that, without the lock: libnbd does not return from reading
+  // while the server goes on talking.
   std::mutex mutex_;
   std::condition_variable changed_;
+  // What the handle was last seen to talk through while it was being connected;
+  // a descriptor of its own, that may be shut down at any time.
+  int socket_ = -1;
   bool ready_ = false;
   bool stop_ = false;
   bool ended_ = false;
@@ -183,10 +193,17 @@ void NbdConnection::Link::Run() {
   changed_.notify_all();
 }
 
+void NbdConnection::Link::KeepSocket(int socket) {
+  if (socket_ != -1) close(socket_);
+  socket_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+}
+
 void NbdConnection::Link::PollOnce(Lock& lock) {
   const unsigned direction = library_.aio_get_direction(handle_);
   std::array<pollfd, 2> wait = {};
   wait[0].fd = library_.aio_get_fd(handle_);
+  // Where a host has several addresses each has a socket of its own.
+  if (!ready_) KeepSocket(wait[0].fd);
   if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0) wait[0].events |= POLLIN;
   if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0) wait[0].events |= POLLOUT;
   wait[1] = {.fd = wake_up_, .events = POLLIN, .revents = 0};
@@ -205,24 +222,28 @@ void NbdConnection::Link::PollOnce(Lock& lock) {
     if (error != EINTR) Fail(absl::ErrnoToStatus(error, "cannot wait"));
     return;
   }
-  if (wait[0].revents != 0) Notify(wait[0].revents);
+  if (wait[0].revents != 0) Notify(lock, wait[0].revents);
 }
 
-void NbdConnection::Link::Notify(int events) {
+void NbdConnection::Link::Notify(Lock& lock, int events) {
   constexpr int kEnd = POLLHUP | POLLERR;
   // Somebody may have sent something since.
   const unsigned direction = library_.aio_get_direction(handle_);
-  int result = 0;
-  if ((direction & LIBNBD_AIO_DIRECTION_READ) != 0 &&
-      (events & (POLLIN | kEnd)) != 0) {
-    result = library_.aio_notify_read(handle_);
-  } else if ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 &&
-             (events & (POLLOUT | kEnd)) != 0) {
-    result = library_.aio_notify_write(handle_);
-  } else if ((events & (kEnd | POLLNVAL)) != 0) {
+  const bool read = (direction & LIBNBD_AIO_DIRECTION_READ) != 0 &&
+                    (events & (POLLIN | kEnd)) != 0;
+  const bool write = !read && (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 &&
+                     (events & (POLLOUT | kEnd)) != 0;
+  if (!read && !write && (events & (kEnd | POLLNVAL)) != 0) {
     Fail(absl::UnavailableError(
         absl::StrCat("the connection to '", name_, "' was lost")));
   }
+  const bool connecting = !ready_;
+  if (connecting) lock.unlock();
+  int result = 0;
+  if (read) result = library_.aio_notify_read(handle_);
+  if (write) result = library_.aio_notify_write(handle_);
+  if (connecting) lock.lock();
+  if (!failure_.ok() || stop_) return;
   sign_of_life_ = Clock::now();
   if (result == -1) {
     Fail(
@@ -289,10 +310,13 @@ void NbdConnection::Link::WaitABit(Lock& lock, Clock::time_point begin) {
   if (cancel_was_seen_ && now - std::max(begin, cancel_seen_) > kGrace) {
     Fail(absl::CancelledError("cancelled while waiting for the server"));
   }
-  if (now - std::max(begin, sign_of_life_) > options_.timeout) {
-    Fail(absl::DeadlineExceededError(
-        absl::StrCat("the server has not answered for ",
-                     Seconds(options_.timeout), " (--remote-timeout)")));
+  // Until all is said that a connection begins with, no word of it counts.
+  const Clock::time_point since =
+      ready_ ? std::max(begin, sign_of_life_) : begin;
+  if (now - since > options_.timeout) {
+    Fail(absl::DeadlineExceededError(absl::StrCat(
+        ready_ ? "the server has not answered for " : "it takes longer than ",
+        Seconds(options_.timeout), " (--remote-timeout)")));
   }
 }
 
@@ -360,6 +384,8 @@ absl::Status NbdConnection::Link::Wait(const Request& request) {
 bool NbdConnection::Link::Stop() {
   Lock lock(mutex_);
   stop_ = true;
+  // The thread may be listening to a server that never stops talking.
+  if (!ready_ && socket_ != -1) shutdown(socket_, SHUT_RDWR);
   WakeUp();
   return changed_.wait_for(lock, kFarewell, [this] { return ended_; });
 }

@@ -2,8 +2,8 @@
 // threads that each wait for their own.
 //
 // Talks to the server in one thread of its own. The server is not trusted: it
-// can fail requests, or end or delay the connection, but not keep a caller for
-// longer than its timeout.
+// can fail requests, or end or delay the connection, but neither being
+// connected nor its silence keeps a caller for longer than the timeout.
 #ifndef ENGINE_STORAGE_NBD_CONNECTION_H_
 #define ENGINE_STORAGE_NBD_CONNECTION_H_
 
@@ -25,7 +25,8 @@
 namespace qcow2 {
 
 struct NbdOptions {
-  // How long the server may let everyone wait without a sign of life.
+  // How long the connection may take to be made, and the server may then let
+  // everyone wait without a sign of life.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
   // When set and true, waiting ends within half a second.
   const std::atomic<bool>* cancel = nullptr;

@@ -23,10 +23,6 @@ constexpr uint64_t kMaxAheadBytes = uint64_t{16} << 20;
 constexpr uint64_t kZeroBytes = uint64_t{32} << 20;
 // The longest question about extents that the protocol knows, in whole blocks.
 constexpr uint64_t kAskBytes = uint64_t{0xFFFF0000};
-// NextData gives up on a server that needs more answers than these, and one
-// more for each of these bytes, to say that there is nothing.
-constexpr uint64_t kMaxAnswers = 64;
-constexpr uint64_t kBytesPerAnswer = uint64_t{1} << 20;
 
 // Does something about one stretch after another, each a request, several under
 // way. Waits for all of them, also after an error; returns the first.
@@ -78,14 +74,16 @@ absl::StatusOr<std::unique_ptr<NbdFile>> NbdFile::Open(
                          "what would be there after a loss of power");
   }
   return std::unique_ptr<NbdFile>(
-      new NbdFile(std::move(connection), name, options.writable));
+      new NbdFile(std::move(connection), name, options));
 }
 
 NbdFile::NbdFile(std::unique_ptr<NbdConnection> connection, std::string name,
-                 bool writable)
+                 const NbdOpenOptions& options)
     : connection_(std::move(connection)),
       name_(std::move(name)),
-      writable_(writable) {}
+      writable_(options.writable),
+      cancel_(options.connection.cancel),
+      hole_answers_left_(options.hole_answers) {}
 
 ByteRange NbdFile::WholeBlocks(ByteRange range) const {
   // The export ends with a whole block, so that this does not leave it.
@@ -297,8 +295,7 @@ absl::StatusOr<ByteRange> NbdFile::NextData(uint64_t offset) const {
   }
   const std::lock_guard<std::mutex> lock(allocation_mutex_);
   uint64_t at = offset;
-  for (uint64_t answers = 0;
-       answers < kMaxAnswers + (at - offset) / kBytesPerAnswer; ++answers) {
+  while (true) {
     RETURN_IF_ERROR(AskForAllocation(at));
     uint64_t end = allocation_.begin;
     for (const NbdExtent& extent : allocation_.extents) {
@@ -308,9 +305,11 @@ absl::StatusOr<ByteRange> NbdFile::NextData(uint64_t offset) const {
       at = end;
     }
     if (at >= size) return ByteRange{size, 0};
+    const bool cancelled = cancel_ != nullptr && *cancel_;
+    // Calling too much data is always right.
+    if (cancelled || hole_answers_left_ == 0) return ByteRange{at, size - at};
+    --hole_answers_left_;
   }
-  // Calling too much data is always right.
-  return ByteRange{at, size - at};
 }
 
 }  // namespace qcow2

@@ -5,6 +5,7 @@
 #ifndef ENGINE_STORAGE_NBD_FILE_H_
 #define ENGINE_STORAGE_NBD_FILE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -25,6 +26,9 @@ struct NbdOpenOptions {
   // Whether Pwrite, PunchHole and Flush are wanted.
   bool writable = false;
   NbdOptions connection = {};
+  // How many answers about holes that go on behind them are waited for in all.
+  // What is not told by then is taken for data.
+  uint64_t hole_answers = 65536;
 };
 
 class NbdFile : public File {
@@ -59,7 +63,8 @@ class NbdFile : public File {
   // none they are written.
   absl::Status PunchHole(ByteRange range) override;
 
-  // By the server's answers about base:allocation.
+  // By the server's answers about base:allocation. Where it takes too many to
+  // tell, or the wait is cancelled, the rest is called data.
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override;
 
   // kWillNeed asks the server for the bytes at once, if they are not many; the
@@ -85,7 +90,7 @@ class NbdFile : public File {
   };
 
   NbdFile(std::unique_ptr<NbdConnection> connection, std::string name,
-          bool writable);
+          const NbdOpenOptions& options);
 
   uint64_t block_bytes() const { return connection_->exported().block_bytes; }
   // `range` and what else is in the blocks at either end.
@@ -107,12 +112,14 @@ class NbdFile : public File {
   const std::unique_ptr<NbdConnection> connection_;
   const std::string name_;
   const bool writable_;
+  const std::atomic<bool>* const cancel_;
 
   mutable std::mutex ahead_mutex_;
   mutable std::list<Ahead> ahead_;  // the oldest first
   mutable uint64_t ahead_bytes_ = 0;
   mutable std::mutex allocation_mutex_;
   mutable Allocation allocation_;
+  mutable uint64_t hole_answers_left_;
 };
 
 }  // namespace qcow2

@@ -313,16 +313,39 @@ TEST_F(NbdFileTest, TakesAllForDataWhereTheServerCannotTell) {
   EXPECT_EQ(file->NextData(12345).value(), (ByteRange{12345, 100000 - 12345}));
 }
 
+// 2^60 bytes of zeros, told of in pieces of 2 MiB.
+const std::vector<std::string> kTellsInCrumbs = {
+    "nbdkit",
+    "eval",
+    "get_size=echo 1152921504606846976",
+    "pread=dd if=/dev/zero count=$3 iflag=count_bytes",
+    "can_extents=exit 0",
+    "extents=echo $4 2M hole,zero"};
+
 TEST_F(NbdFileTest, GivesUpAskingAServerThatTellsInCrumbs) {
-  // 2^60 bytes of zeros, told of in pieces of 512.
-  const NbdServer server({"nbdkit", "eval", "get_size=echo 1152921504606846976",
-                          "pread=dd if=/dev/zero count=$3 iflag=count_bytes",
-                          "can_extents=exit 0",
-                          "extents=echo $4 512 hole,zero"});
-  const auto file = OpenOrDie(server.address());
+  const NbdServer server(kTellsInCrumbs);
+  const auto file = OpenOrDie(server.address(), {.hole_answers = 64});
   const ByteRange data = file->NextData(0).value();
-  EXPECT_GT(data.length, 0u);
+  EXPECT_EQ(data.offset, uint64_t{65} * (2 << 20));
   EXPECT_EQ(data.offset + data.length, uint64_t{1} << 60);
+  // However often it is asked.
+  EXPECT_EQ(file->NextData(uint64_t{1} << 59).value().offset,
+            (uint64_t{1} << 59) + (2 << 20));
+}
+
+TEST_F(NbdFileTest, CancellingEndsTheQuestionsAboutAHole) {
+  const NbdServer server(kTellsInCrumbs);
+  std::atomic<bool> cancel = false;
+  const auto file =
+      OpenOrDie(server.address(), {.connection = {.cancel = &cancel}});
+  std::thread user([&] {
+    usleep(100000);
+    cancel = true;
+  });
+  const ByteRange data = file->NextData(0).value();
+  EXPECT_EQ(data.offset + data.length, uint64_t{1} << 60);
+  EXPECT_LT(data.offset, uint64_t{65536} * (2 << 20));
+  user.join();
 }
 
 TEST_F(NbdFileTest, TellsWhatTheServerRefuses) {
@@ -449,7 +472,7 @@ TEST_F(NbdFileTest, CancellingEndsConnecting) {
 }
 
 TEST_F(NbdFileTest, RefusesServersThatSpeakOtherwise) {
-  EXPECT_THAT(RefusalOf("", false), HasSubstr("not answered for 300 ms"));
+  EXPECT_THAT(RefusalOf("", false), HasSubstr("longer than 300 ms"));
   RefusalOf("", true);
   RefusalOf("NBDMAGIC", true);
   RefusalOf("HTTP/1.1 400 Bad Request\r\n\r\n", true);
@@ -457,6 +480,24 @@ TEST_F(NbdFileTest, RefusesServersThatSpeakOtherwise) {
   RefusalOf(OldGreeting(~uint64_t{0}), false);
   RefusalOf(OldGreeting(uint64_t{1} << 63), false);
   RefusalOf(OldGreeting(1 << 20).substr(0, 100), true);
+}
+
+TEST_F(NbdFileTest, AServerThatGoesOnTalkingIsNotConnectedTo) {
+  const ScriptedServer server(NewGreeting(), false, OneMoreFact());
+  const auto file =
+      NbdFile::Open(server.address(), {.connection = {.timeout = kShort}});
+  EXPECT_TRUE(absl::IsDeadlineExceeded(file.status())) << file.status();
+  // Nobody goes on listening to it.
+  for (int i = 0; i < 1000 && !server.was_left(); ++i) usleep(10000);
+  EXPECT_TRUE(server.was_left());
+}
+
+TEST_F(NbdFileTest, CancellingEndsConnectingToAServerThatGoesOnTalking) {
+  const ScriptedServer server(NewGreeting(), false, OneMoreFact());
+  const std::atomic<bool> cancel = true;
+  const auto file =
+      NbdFile::Open(server.address(), {.connection = {.cancel = &cancel}});
+  EXPECT_TRUE(absl::IsCancelled(file.status())) << file.status();
 }
 
 TEST_F(NbdFileTest, AnswersThatAreNoneEndTheConnection) {

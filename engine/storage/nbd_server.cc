@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -62,6 +63,20 @@ uint16_t FreePort() {
   EXPECT_EQ(getsockname(probe, any, &length), 0);
   close(probe);
   return ntohs(address.sin_port);
+}
+
+std::string BigEndian(uint64_t value, int bytes) {
+  std::string text;
+  for (int i = bytes - 1; i >= 0; --i) {
+    text += static_cast<char>(value >> (8 * i) & 0xff);
+  }
+  return text;
+}
+
+std::string OptionReply(uint64_t option, uint64_t type,
+                        const std::string& data) {
+  return BigEndian(0x3e889045565a9, 8) + BigEndian(option, 4) +
+         BigEndian(type, 4) + BigEndian(data.size(), 4) + data;
 }
 
 pid_t Spawn(const std::vector<std::string>& words) {
@@ -143,9 +158,11 @@ void NbdServer::Stop() const {
   waitpid(process_, nullptr, WUNTRACED);  // until all its threads stand still
 }
 
-ScriptedServer::ScriptedServer(std::string greeting, bool hang_up)
+ScriptedServer::ScriptedServer(std::string greeting, bool hang_up,
+                               std::string for_ever)
     : greeting_(std::move(greeting)),
       hang_up_(hang_up),
+      for_ever_(std::move(for_ever)),
       folder_(MakeFolder()),
       socket_(folder_ + "/socket"),
       listening_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -178,6 +195,7 @@ void ScriptedServer::Serve() {
     if (client == -1) continue;
     EXPECT_EQ(send(client, greeting_.data(), greeting_.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(greeting_.size()));
+    if (!for_ever_.empty()) TellForEver(client);
     if (hang_up_) {
       close(client);
     } else {
@@ -187,18 +205,35 @@ void ScriptedServer::Serve() {
   for (const int client : clients) close(client);
 }
 
+void ScriptedServer::TellForEver(int client) {
+  std::string text;
+  while (text.size() < 65536) text += for_ever_;
+  size_t told = 0;
+  while (true) {
+    std::array<pollfd, 2> wait = {{{client, POLLOUT, 0}, {end_[0], POLLIN, 0}}};
+    if (poll(wait.data(), wait.size(), -1) == -1) continue;
+    if (wait[1].revents != 0) return;
+    const ssize_t sent = send(client, text.data() + told, text.size() - told,
+                              MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == -1 && errno != EAGAIN) break;
+    if (sent > 0) told = (told + static_cast<size_t>(sent)) % text.size();
+  }
+  was_left_ = true;
+}
+
 std::string OldGreeting(uint64_t size) {
-  std::string text = "NBDMAGIC";
-  const auto add = [&](uint64_t value, int bytes) {
-    for (int i = bytes - 1; i >= 0; --i) {
-      text += static_cast<char>(value >> (8 * i) & 0xff);
-    }
-  };
-  add(0x00420281861253, 8);
-  add(size, 8);
-  add(1, 4);  // has flags
-  text.append(124, '\0');
-  return text;
+  return "NBDMAGIC" + BigEndian(0x00420281861253, 8) + BigEndian(size, 8) +
+         BigEndian(1, 4) /* has flags */ + std::string(124, '\0');
+}
+
+std::string NewGreeting() {
+  // To be asked for structured replies is not what it knows.
+  return "NBDMAGICIHAVEOPT" + BigEndian(3, 2) + OptionReply(8, 0x80000001, "");
+}
+
+std::string OneMoreFact() {
+  // NBD_REP_INFO for NBD_OPT_GO: a description, which is empty.
+  return OptionReply(7, 3, BigEndian(2, 2));
 }
 
 }  // namespace qcow2

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <thread>
@@ -46,21 +47,27 @@ class NbdServer {
 };
 
 // Whoever connects to it gets `greeting` and then, if `hang_up`, the end of the
-// connection, else nothing more.
+// connection, else `for_ever` again and again, or nothing more where that is
+// empty.
 class ScriptedServer {
  public:
-  ScriptedServer(std::string greeting, bool hang_up);
+  ScriptedServer(std::string greeting, bool hang_up, std::string for_ever = "");
   ScriptedServer(const ScriptedServer&) = delete;
   ScriptedServer& operator=(const ScriptedServer&) = delete;
   ~ScriptedServer();
 
   std::string address() const { return "nbd+unix:///?socket=" + socket_; }
+  // Whether who was told something for ever has gone.
+  bool was_left() const { return was_left_; }
 
  private:
   void Serve();
+  void TellForEver(int client);
 
   const std::string greeting_;
   const bool hang_up_;
+  const std::string for_ever_;
+  std::atomic<bool> was_left_ = false;
   std::string folder_;
   std::string socket_;
   int listening_ = -1;
@@ -70,6 +77,11 @@ class ScriptedServer {
 
 // What a server of the oldest kind says first: an export of `size` bytes.
 std::string OldGreeting(uint64_t size);
+
+// What a server of the newer kind says first, to which the client then tells
+// what it wants of it; and one of many facts about the export it wanted.
+std::string NewGreeting();
+std::string OneMoreFact();
 
 }  // namespace qcow2
 
