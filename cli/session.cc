@@ -262,7 +262,7 @@ CheckReport CheckOpenImage(const File& file, const std::string& path,
 }
 
 void ForgetIfLost(const File& file, CheckReport& report) {
-  if (!IsNbdAddress(report.image.path) || report.cancelled) return;
+  if (!IsNbdAddress(report.image.path)) return;
   // A connection that is lost stays so.
   std::byte probe{};
   const absl::Status lost = file.Pread(0, std::span(&probe, 1)).status();
@@ -270,6 +270,7 @@ void ForgetIfLost(const File& file, CheckReport& report) {
   CheckReport nothing = NotOpened(report.image.path, lost);
   nothing.image = report.image;
   nothing.statistics = report.statistics;
+  nothing.cancelled = nothing.cancelled || report.cancelled;
   report = std::move(nothing);
 }
 
