@@ -62,6 +62,27 @@ CLI::Option* AddValue(CLI::App& app, const std::string& name,
       ->expected(1);
 }
 
+void NamesParser::AddNames(CLI::App& app, const std::string& what,
+                           const std::string& help,
+                           std::vector<std::string>& names) {
+  app.allow_extras();
+  app.add_option(what, names, help)->type_name("")->allow_extra_args(false);
+}
+
+void NamesParser::ParseWithNames(std::vector<std::string> reversed,
+                                 std::vector<std::string>& names) {
+  using CLI::detail::Classifier;
+  parse(std::move(reversed));
+  std::vector<std::string> unknown;
+  for (const auto& [kind, argument] : missing_) {
+    if (kind == Classifier::NONE) names.push_back(argument);
+    if (kind == Classifier::LONG || kind == Classifier::SHORT) {
+      unknown.push_back(argument);
+    }
+  }
+  if (!unknown.empty()) throw CLI::ExtrasError(get_name(), unknown);
+}
+
 std::string OptionWithoutValue(const std::vector<std::string>& arguments) {
   for (const std::string& argument : arguments) {
     if (argument == "--") break;

@@ -25,6 +25,23 @@ class HelpFormatter : public CLI::Formatter {
   std::string make_subcommand(const CLI::App* command) const override;
 };
 
+// A parser of options and any number of names, which are taken letter by
+// letter: what the library has for lists makes two names of "[a,b]".
+class NamesParser : public CLI::App {
+ public:
+  using CLI::App::App;
+
+  // Lets parse() put the first name to `names`, and keep the others.
+  static void AddNames(CLI::App& app, const std::string& what,
+                       const std::string& help,
+                       std::vector<std::string>& names);
+
+  // Parses; the names are complete then. `reversed` is as the library wants the
+  // arguments. Throws what parse() throws.
+  void ParseWithNames(std::vector<std::string> reversed,
+                      std::vector<std::string>& names);
+};
+
 // Parses a value; returns what is wrong with it, or nothing.
 using TakeValue = std::function<std::string(const std::string& value)>;
 

@@ -340,7 +340,7 @@ void SetUp(CLI::App& app, const char* arguments) {
 void DefineOptions(CLI::App& app, Options& options) {
   SetUp(app, " [OPTION]... IMAGE...");
   app.footer(ExitCodeHelp() + "\n" + kExamples);
-  app.add_option("IMAGE", options.images, "The images")->type_name("");
+  NamesParser::AddNames(app, "IMAGE", "The images", options.images);
   AddCheckOptions(app, options);
   AddFleetOptions(app, std::time(nullptr), options.fleet);
   AddRepairOptions(app, options);
@@ -408,7 +408,7 @@ std::string TakeCacheMode(const std::string& value) {
 void DefineCompatOptions(CLI::App& app, Options& options) {
   SetUp(app, " --compat=qemu-img [OPTION]... IMAGE");
   app.footer(kCompatExitCodes);
-  app.add_option("IMAGE", options.images, "The image to check")->type_name("");
+  NamesParser::AddNames(app, "IMAGE", "The image to check", options.images);
   AddValue(app, "-f,--format", "FORMAT", "The image's format",
            [&](const std::string& value) {
              options.format = value;
@@ -461,11 +461,11 @@ CommandLine Printed(std::string text) {
 }
 
 // CLI11 reports by exceptions; they end here.
-CommandLine Parse(CLI::App& app, std::vector<std::string> arguments,
+CommandLine Parse(NamesParser& app, std::vector<std::string> arguments,
                   Options& options) {
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
-    app.parse(std::move(arguments));
+    app.ParseWithNames(std::move(arguments), options.images);
   } catch (const CLI::CallForHelp&) {
     return Printed(app.help());
   } catch (const CLI::CallForVersion& version) {
@@ -496,7 +496,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
     return UsageError(without + ": a value is needed behind the '='",
                       options.qemu_compatible);
   }
-  CLI::App app(kDescription);
+  NamesParser app(kDescription);
   options.fleet.merge =
       !options.qemu_compatible && !rest.empty() && rest[0] == "merge";
   if (options.qemu_compatible) {

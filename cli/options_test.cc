@@ -29,6 +29,37 @@ TEST(OptionsTest, Defaults) {
   EXPECT_FALSE(options.qemu_compatible);
 }
 
+TEST(OptionsTest, BracketsInTheNameOfAnImageAreNoList) {
+  const Arguments names = {"[a,b]", "[a]", "[]", "{}", "a b", "-"};
+  EXPECT_EQ(Parsed(names).images, names);
+  for (const std::string& name : names) {
+    EXPECT_EQ(Parsed({name}).images, Arguments({name}));
+    EXPECT_EQ(Parsed({"a", "--repair", name}).images, Arguments({"a", name}));
+    EXPECT_EQ(Parsed({"merge", name}).images, Arguments({name}));
+    EXPECT_EQ(Parsed({"--compat=qemu-img", "-q", name}).images,
+              Arguments({name}));
+  }
+}
+
+TEST(OptionsTest, WhatStandsBehindTwoDashesIsAName) {
+  EXPECT_EQ(Parsed({"a", "--", "--repair", "--", "-x"}).images,
+            Arguments({"a", "--repair", "--", "-x"}));
+  EXPECT_EQ(Parsed({"--", "a"}).task, Task::kCheck);
+}
+
+TEST(OptionsTest, UnknownOptionsAreNoNames) {
+  for (const Arguments& wrong :
+       {Arguments{"--repai", "a"}, Arguments{"a", "--repai"},
+        Arguments{"a", "-x", "b"}, Arguments{"a", "--no-such=b", "b"},
+        Arguments{"merge", "a", "--repair"}}) {
+    const CommandLine result = ParseCommandLine(wrong);
+    EXPECT_FALSE(result.options.has_value());
+    EXPECT_EQ(result.exit_code, kExitUsageError);
+    EXPECT_NE(result.standard_error.find("not expected: -"), std::string::npos)
+        << result.standard_error;
+  }
+}
+
 TEST(OptionsTest, PicturesAreOfOneImage) {
   EXPECT_EQ(Parsed({"--map=m.svg", "a"}).map_file, "m.svg");
   EXPECT_EQ(Parsed({"--html=h", "--repair", "a"}).html_file, "h");

@@ -97,7 +97,7 @@ bool IsInShard(const std::string& path, const Shard& shard) {
 }
 
 void AddMergeOptions(CLI::App& app, std::vector<std::string>& reports) {
-  app.add_option("REPORT", reports, "The reports")->type_name("");
+  NamesParser::AddNames(app, "REPORT", "The reports", reports);
 }
 
 void AddFleetOptions(CLI::App& app, int64_t now, FleetOptions& options) {
