@@ -1,4 +1,4 @@
-// What the JSON printers have in common.
+// What the printers and readers of JSON have in common.
 //
 // Pure, no I/O.
 #ifndef CLI_JSON_VALUES_H_
@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checker/finding.h"
@@ -14,6 +15,15 @@ namespace qcow2::cli {
 
 // Keys stay in the order in which they are added.
 using Json = nlohmann::ordered_json;
+
+// What is deeper than any report, and has more keys in one object. Whoever
+// copies or prints JSON goes as deep as it is nested, and an object is searched
+// key by key.
+inline constexpr int kMaxJsonDepth = 64;
+inline constexpr int kMaxJsonKeys = 1000;
+
+// The value of `text`; discarded if it is no JSON, or goes beyond these bounds.
+Json ParseJson(std::string_view text);
 
 void AddUnlessEmpty(const char* key, const std::string& value, Json& object);
 

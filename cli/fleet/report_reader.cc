@@ -26,14 +26,12 @@ absl::Status NotAReport(const std::string& path, const std::string& where) {
   return absl::InvalidArgumentError("'" + path + "' is no report" + where);
 }
 
-Json Parse(std::string_view text) { return Json::parse(text, nullptr, false); }
-
 absl::StatusOr<bool> ReadLines(const std::string& path, std::string_view text,
                                const Take& take) {
   for (uint64_t number = 1; !text.empty(); ++number) {
     const size_t end = text.find('\n');
     if (end == std::string_view::npos) return false;
-    Json json = Parse(text.substr(0, end));
+    Json json = ParseJson(text.substr(0, end));
     if (!IsReport(json)) {
       return NotAReport(path, ": line " + std::to_string(number));
     }
@@ -45,7 +43,7 @@ absl::StatusOr<bool> ReadLines(const std::string& path, std::string_view text,
 
 absl::StatusOr<bool> ReadDocument(const std::string& path,
                                   std::string_view text, const Take& take) {
-  Json document = Parse(text);
+  Json document = ParseJson(text);
   if (document.is_object()) document = Json::array({std::move(document)});
   if (!document.is_array()) return NotAReport(path, "");
   for (Json& json : document) {
@@ -61,8 +59,8 @@ absl::StatusOr<bool> ReadReports(const std::string& path, const Take& take) {
   ASSIGN_OR_RETURN(const std::string text, ReadInput(path, kMaxReportBytes));
   const std::string_view first_line =
       std::string_view(text).substr(0, text.find('\n'));
-  return Parse(first_line).is_object() ? ReadLines(path, text, take)
-                                       : ReadDocument(path, text, take);
+  return ParseJson(first_line).is_object() ? ReadLines(path, text, take)
+                                           : ReadDocument(path, text, take);
 }
 
 }  // namespace qcow2::cli

@@ -60,6 +60,32 @@ TEST(ReportReaderTest, ALineThatWasCutOff) {
   EXPECT_EQ(read.images, "a");
 }
 
+// Copying and printing what is nested that deeply took more stack than there
+// is.
+TEST(ReportReaderTest, NestedSoDeeplyThatTheStackRanOut) {
+  for (const size_t depth : {size_t{100}, size_t{1} << 17}) {
+    const std::string nested =
+        R"({"schema_version":1,"image":{"path":"a"},"x":)" +
+        std::string(depth, '[') + std::string(depth, ']') + "}";
+    for (const std::string& text : {nested + "\n", "[" + nested + "]"}) {
+      EXPECT_TRUE(absl::IsInvalidArgument(ReadText(text).whole.status()));
+    }
+  }
+  EXPECT_EQ(ReadText(R"({"schema_version":1,"image":{"path":"a"},"x":[[[{}]]]})"
+                     "\n")
+                .images,
+            "a");
+}
+
+// Every key was compared with all before it.
+TEST(ReportReaderTest, SoManyKeysInOneObjectThatReadingDidNotEnd) {
+  std::string text = R"({"schema_version":1,"image":{"path":"a"})";
+  for (int i = 0; i < 200'000; ++i) {
+    text += ",\"k" + std::to_string(i) + "\":0";
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(ReadText(text + "}\n").whole.status()));
+}
+
 TEST(ReportReaderTest, WhatIsNoReport) {
   for (const std::string& text :
        {std::string("text"), std::string(), std::string("{}\n"),

@@ -174,7 +174,7 @@ bool ParseFirstLine(const Json& line, FleetState& state) {
 Json TakeLine(std::string_view& text) {
   const size_t end = text.find('\n');
   if (end > kMaxLineBytes) return {};  // also where there is no newline
-  Json line = Json::parse(text.substr(0, end), nullptr, false);
+  Json line = ParseJson(text.substr(0, end));
   text.remove_prefix(end + 1);
   return line.is_object() ? line : Json();
 }
