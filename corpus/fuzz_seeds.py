@@ -2,8 +2,10 @@
 images with 512-byte clusters for the check. Where a target takes its first
 byte as a choice (cluster size, width, ...) the seed begins with that byte."""
 
+import json
 import random
 import struct
+import zlib
 
 import other_cases
 import qcow2_patcher as q
@@ -144,6 +146,157 @@ def _journals(_):
         yield name, bytes([stands, says]) + entries
 
 
+def _arguments(lines):
+    for name, line in lines:
+        yield name, line.replace(' ', '\0').encode()
+
+
+def _options(_):
+    # The arguments, each with a zero byte behind it but the last.
+    yield from _arguments((
+        ('check', '--output=json --report=r --max-problems=3 --jobs 2 -U a b'),
+        ('deep', '--deep --backing=same-dir --overlap-check=all,-active-l2 a'),
+        ('fleet', '--recursive --exclude=*.bak --newer-than=36h --shard=1/4 '
+                  '--state=s --baseline=b --time-budget=1h30m --max-rate=20M d'),
+        ('date', '--recursive --newer-than=2026-11-21T04:30:59Z d'),
+        ('repair', '--repair=salvage --drop-snapshot=1 --free-suspects a'),
+        ('dry-run', '--repair --dry-run --journal=j --undo-file=u a'),
+        ('recover', '--recover --moved-image a'),
+        ('undo', '--undo a'),
+        ('discard', '--discard-freed --no-undo a'),
+        ('picture', '--html=h --map=m --memory-limit=64M --metrics=p a'),
+        ('sandbox', '--sandbox --backing=none a'),
+        ('remote', '--remote-timeout=5 nbd://user@host:10809/disk'),
+        ('explain', '--explain=refcount-too-low'),
+        ('merge', 'merge --output=ndjson a b'),
+        ('compat', '--compat=qemu-img -r leaks -f qcow2 -q -p -T none a'),
+        ('behind', '-- --repair -x a'),
+        ('brackets', '-- [a,b] [] {} [a]'),
+        ('help', '--help'),
+        ('version', '--version'),
+    ))
+
+
+def _tool_options(_):
+    yield from _arguments((
+        ('create', 'create -o cluster_size=4K,refcount_bits=64 a 1T'),
+        ('encrypted', 'create --encrypt=luks --cipher=aes-128 --cipher-mode='
+                      'cbc --ivgen=essiv --iter-time=10 --secret-env=P a 1G'),
+        ('options', 'create -o compat=0.10,lazy_refcounts=on,size=0x200 '
+                    'encrypt.format=luks,encrypt.cipher-alg=aes-192'),
+        ('convert', 'convert -O qcow2 -c --snapshot=s a b'),
+        ('read', 'read --output=human a 64K 512'),
+        ('write', 'write --tune overlap-check=none,cache-size=1M a 0 512'),
+        ('snapshot', 'snapshot create a name'),
+        ('bitmap', 'bitmap add -g 64K a name'),
+        ('key', 'key add --new-secret-file=f a'),
+        ('amend', 'amend -o compat=1.1 a'),
+        ('rebase', 'rebase -b base -F qcow2 a'),
+        ('fdisk', 'fdisk create --type=0x83 --start=2048 a'),
+        ('values', 'l2-cache-size=1M,cache-clean-interval=600 raw any 0x7fffK'),
+        ('misspelt', 'creat a'),
+    ))
+
+
+def _report(path, **more):
+    return {'schema_version': 1, 'image': {'path': path},
+            'status': 'corrupt', 'exit_code': 4, **more}
+
+
+def _lines(*parts):
+    return ''.join(json.dumps(part) + '\n' for part in parts).encode()
+
+
+def _reports(_):
+    finding = {'code': 'refcount-too-low', 'severity': 'corruption',
+               'message': 'm', 'count': 2, 'root_cause': 1, 'id': 1,
+               'location': {'structure': 'refcount block', 'index': 5,
+                            'table_offset': 65536, 'field': 'f'},
+               'host': {'first_cluster': 5, 'offset': 327680, 'clusters': 2}}
+    summary = {'schema_version': 1, 'summary': {
+        'end': 'time-budget', 'exit_code': 4, 'seconds': 1.5,
+        'images': {'found': 3, 'checked': 2, 'left': 1},
+        'counts': {'corruptions': 2, 'leaks': 1, 'leaked_bytes': 65536},
+        'by_status': {'clean': 1, 'corrupt': 1},
+        'damaged': [{'path': 'a', 'status': 'corrupt', 'exit_code': 4,
+                     'corruptions': 2, 'leaks': 1, 'overlays': 1}],
+        'damaged_omitted': 1, 'errors': ['e'],
+        'change': {'images': 1, 'new_findings': 1, 'missing': ['b']}}}
+    counts = {'corruptions': 2, 'leaks': 1, 'warnings': 0}
+    full = _report('a', counts=counts, problems=[finding], warnings=[finding],
+                   errors=['e'], problems_omitted=1)
+    yield 'lines', _lines(full, _report('b'), summary)
+    yield 'array', json.dumps([full, summary]).encode() + b'\n'
+    yield 'object', json.dumps(full, indent=2).encode() + b'\n'
+    yield 'cut-off', _lines(full) + b'{"schema_ver'
+    yield 'twice', _lines(_report('a'), _report('a'), summary, summary)
+    yield 'human', _lines(full, summary) + b'\x02'
+    yield 'deep', _lines(_report('a', more=[[[[[[{'a': [[]]}]]]]]]), summary)
+
+
+def _states(_):
+    image = {'path': '/images/a%20b', 'round': 2, 'checked': 1795255200,
+             'succeeded': 1795255200, 'status': 'clean', 'exit_code': 0,
+             'corruptions': 0, 'leaks': 0, 'warnings': 0,
+             'suspect_orphans': 0, 'leaked_bytes': 0, 'seconds': 0.5}
+    first = {'qcow2_fsck_state': 1, 'round': 2, 'round_finished': True}
+    yield 'empty', _lines({**first, 'round': 0}, {'images': 0})
+    yield 'one', _lines(first, image, {'images': 1})
+    yield 'two', _lines({**first, 'round_finished': False}, image,
+                        {**image, 'path': 'c', 'round': 1}, {'images': 2})
+
+
+def _names(_):
+    for name, text in (('relative', 'base.qcow2'), ('absolute', '/a/base'),
+                       ('file', 'file:/a/base'), ('json', 'json:{"a":1}'),
+                       ('colon', 'dir/a:b'), ('beside', 'b\0/images/a'),
+                       ('address', 'nbd://user:p@host:10809/disk?x=@#y'),
+                       ('tls', 'nbds://host/'),
+                       ('unix', 'nbd+unix:///disk?socket=/run/s')):
+        yield name, text.encode()
+
+
+def _mbr_entry(kind, first, sectors):
+    return struct.pack('<4B4BII', 0x80, 1, 1, 0, kind, 254, 63, 255, first,
+                       sectors)
+
+
+def _mbr(*entries):
+    return bytes(446) + b''.join(entries).ljust(64, b'\0') + b'\x55\xaa'
+
+
+def _gpt_header(own, other, array, crc):
+    header = struct.pack('<8sIIIIQQQQ16sQIII', b'EFI PART', 0x10000, 92, 0, 0,
+                         own, other, 4, 30, bytes(range(16)), array, 4, 128,
+                         crc)
+    crc = zlib.crc32(header)
+    return (header[:16] + struct.pack('<I', crc) + header[20:]).ljust(
+        512, b'\0')
+
+
+def _partitions(_):
+    # Five bytes: checksums and length of the disk, and what to create.
+    choice = bytes([2 * 60, 0x83, 40, 8, 1])
+    yield 'empty', choice + bytes(512)
+    yield 'mbr', choice + _mbr(_mbr_entry(0x83, 1, 20),
+                               _mbr_entry(7, 50, 5))
+    yield 'full', choice + _mbr(*(_mbr_entry(0x83, i, 1) for i in range(1, 5)))
+    logical = _mbr(_mbr_entry(0x83, 1, 2), _mbr_entry(5, 4, 6))
+    last = _mbr(_mbr_entry(0x83, 1, 2))
+    yield 'logical', (choice + _mbr(_mbr_entry(5, 1, 20)) + logical +
+                      bytes(3 * 512) + last)
+    entry = struct.pack('<16s16sQQQ72s', bytes(range(1, 17)), bytes(16), 5, 9,
+                        0, 'root'.encode('utf-16-le'))
+    array = entry.ljust(512, b'\0')
+    crc = zlib.crc32(array)
+    disk = (_mbr(_mbr_entry(0xee, 1, 31)) + _gpt_header(1, 31, 2, crc) + array
+            + bytes(27 * 512) + array + _gpt_header(31, 1, 30, crc))
+    for name, first in (('gpt', 0), ('gpt-mended', 1)):
+        yield name, bytes([first]) + choice[1:] + disk
+    yield 'gpt-backup', bytes(5) + (
+        disk[:512] + bytes(512) + disk[1024:])
+
+
 GROUPS = {
     'decode_header': _headers,
     'decode_extensions': _extensions,
@@ -157,6 +310,12 @@ GROUPS = {
     'drive_engine': _engine_scripts,
     'open_luks': _luks_changes,
     'recover_journal': _journals,
+    'parse_options': _options,
+    'parse_tool_options': _tool_options,
+    'read_reports': _reports,
+    'read_state': _states,
+    'read_names': _names,
+    'read_partitions': _partitions,
 }
 
 

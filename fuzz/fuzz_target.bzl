@@ -9,7 +9,8 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
     builds leave it out). NAME_test runs the code over the seeds and over
     `random_inputs` inputs made from a fixed number; as `NAME_test FILE...` it
     replays inputs that libFuzzer found. `bazel test --config=fuzz
-    //fuzz:NAME_fuzz` lets libFuzzer run for a few seconds.
+    //fuzz:NAME_fuzz` lets libFuzzer run for a few seconds, with the words of
+    NAME.dict or, if there is none, of qcow2.dict.
 
     Args:
       name: the target's name; its code is NAME.cc.
@@ -32,13 +33,14 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
         tags = ["manual"],
         deps = [":" + name + "_code"],
     )
+    dictionary = (native.glob([name + ".dict"]) or ["qcow2.dict"])[0]
     native.sh_test(
         name = name + "_fuzz",
         size = "medium",
         srcs = ["//fuzz:run_for_a_while.sh"],
-        args = ["$(location :%s)" % name] +
+        args = ["$(location :%s)" % name, "$(location %s)" % dictionary] +
                ["$(locations %s)" % seed for seed in seeds],
-        data = [":" + name] + seeds,
+        data = [":" + name, dictionary] + seeds,
         tags = ["manual"],
     )
     cc_test(

@@ -23,6 +23,12 @@ list_targets() {
   sed -n '/^fuzz_target(/{n;s/.*name = "\(.*\)",/\1/p}' "$root/fuzz/BUILD.bazel"
 }
 
+# dictionary_of TARGET: the one that fuzz/fuzz_target.bzl gives it, too.
+dictionary_of() {
+  local own="$root/fuzz/$1.dict"
+  if [[ -e "$own" ]]; then echo "$own"; else echo "$root/fuzz/qcow2.dict"; fi
+}
+
 # seeds_of TARGET FOLDER: copies the seeds that the build knows to the folder.
 seeds_of() {
   local seed
@@ -63,7 +69,7 @@ fuzz() {
   touch "$kept/$1/begin"
   "$programs/$1" -fork="$jobs" -ignore_crashes=1 -ignore_ooms=0 \
     -max_total_time="$seconds" "${limits[@]}" -artifact_prefix="$failed/" \
-    "$found" "$seeds" >"$log" 2>&1 || true
+    -dict="$(dictionary_of "$1")" "$found" "$seeds" >"$log" 2>&1 || true
   minimise "$1" "$found" "$seeds"
   grep -E '^#[0-9]+: cov' "$log" | tail -n 1 >&2 || true
   say "$1: $(find "$found" -type f | wc -l) inputs in $found"
