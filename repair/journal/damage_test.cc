@@ -7,12 +7,15 @@
 
 #include "absl/status/status.h"
 #include "engine/format/byte_order.h"
+#include "engine/storage/memory_file.h"
 #include "engine/storage/testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "repair/journal/applier.h"
 #include "repair/journal/commit.h"
 #include "repair/journal/crc32c.h"
 #include "repair/journal/journal_format.h"
+#include "repair/journal/journal_reader.h"
 #include "repair/journal/recover.h"
 #include "repair/journal/scenarios.h"
 #include "repair/journal/simulated_disk.h"
@@ -175,6 +178,62 @@ TEST_F(DamageTest, CutOffAnywhere) {
     SimulatedDisk repaired(new_image_, {{kUndo, cut}});
     EXPECT_FALSE(UndoOn(repaired).ok());
     EXPECT_EQ(repaired.operations(), 0u);
+  }
+}
+
+// What a disk may show that had another journal there before.
+TEST_F(DamageTest, TheBodyOfAnotherJournalIsRefused) {
+  Scenario other = scenario_;
+  other.plan = [](File& view) {
+    ASSERT_TRUE(WriteText(view, 44, "HEADER").ok());
+    ASSERT_TRUE(WriteText(view, 8192, "MIDDLE").ok());
+    ASSERT_TRUE(WriteText(view, 30000, "END").ok());
+  };
+  SimulatedDisk other_disk(scenario_.old_image);
+  ASSERT_TRUE(CommitScenario(other, other_disk).status.ok());
+  Contents mixed = other_disk.files().at(kUndo);
+  ASSERT_EQ(mixed.size(), journal_.size());
+  std::copy_n(journal_.begin(), kBodyOffset, mixed.begin());
+  SimulatedDisk disk(scenario_.old_image, {{kJournal, mixed}});
+  EXPECT_EQ(RecoverOn(disk).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(disk.operations(), 0u);
+}
+
+// A journal is read once to judge it and once more to apply it.
+TEST_F(DamageTest, WhatIsReadOtherwiseTheSecondTimeIsNotWritten) {
+  const auto front = ReadJournalFront(MemoryFile(journal_));
+  ASSERT_TRUE(front.ok()) << front.status();
+  for (size_t i = kBodyOffset; i < journal_.size(); ++i) {
+    SCOPED_TRACE(testing::Message() << "byte " << i);
+    Contents damaged = journal_;
+    damaged[i] ^= std::byte{0x10};
+    SimulatedDisk disk(half_applied_, {{kJournal, journal_}});
+    ASSERT_EQ(ApplyJournal(disk.image(), MemoryFile(damaged), *front,
+                           Direction::kToNew)
+                  .code(),
+              absl::StatusCode::kDataLoss);
+    const absl::Status recovered = RecoverOn(disk).status();
+    ASSERT_TRUE(recovered.ok()) << recovered;
+    ASSERT_TRUE(disk.image_contents() == new_image_);
+  }
+}
+
+TEST_F(DamageTest, AnUndoThatWasCutShortGoesOnBackward) {
+  const auto front = ReadJournalFront(MemoryFile(undo_file_));
+  ASSERT_TRUE(front.ok()) << front.status();
+  const auto record = EncodeStateRecord(JournalState::kUndoing, *front->seal);
+  Contents undoing = undo_file_;
+  std::copy(record.begin(), record.end(),
+            undoing.begin() + StateRecordOffset(JournalState::kUndoing));
+  for (const Contents& image :
+       {new_image_, half_applied_, scenario_.old_image}) {
+    SimulatedDisk disk(image, {{kJournal, undoing}});
+    const auto recovered = RecoverOn(disk);
+    ASSERT_TRUE(recovered.ok()) << recovered.status();
+    EXPECT_EQ(recovered->found, JournalState::kUndoing);
+    EXPECT_EQ(recovered->image, ImageState::kOld);
+    EXPECT_TRUE(disk.image_contents() == scenario_.old_image);
+    EXPECT_FALSE(disk.files().contains(kJournal));
   }
 }
 

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -18,6 +20,24 @@
 #include "repair/journal/commit.h"
 #include "repair/journal/recover.h"
 #include "repair/journal/undo.h"
+
+namespace {
+
+int folder_flushes = 0;
+int flush_error = 0;
+
+}  // namespace
+
+// In place of the C library's, in this program.
+extern "C" int fsync(int descriptor) {
+  struct stat status;
+  if (fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
+    ++folder_flushes;
+  }
+  if (flush_error == 0) return static_cast<int>(syscall(SYS_fsync, descriptor));
+  errno = flush_error;
+  return -1;
+}
 
 namespace qcow2::repair {
 namespace {
@@ -137,6 +157,18 @@ TEST_F(PosixDirectoryTest, RenamesButNeverReplaces) {
   EXPECT_FALSE(*directory_->Exists("a"));
   EXPECT_EQ(directory_->Rename("a", "d").code(), absl::StatusCode::kNotFound);
   EXPECT_TRUE(directory_->Sync().ok());
+}
+
+TEST_F(PosixDirectoryTest, SyncAsksTheSystem) {
+  folder_flushes = 0;
+  EXPECT_TRUE(directory_->Sync().ok());
+  EXPECT_EQ(folder_flushes, 1);
+  flush_error = EIO;
+  EXPECT_FALSE(directory_->Sync().ok());
+  // A file system that has no such thing for folders.
+  flush_error = EINVAL;
+  EXPECT_TRUE(directory_->Sync().ok());
+  flush_error = 0;
 }
 
 TEST_F(PosixDirectoryTest, AScratchFileHasNoName) {
