@@ -178,6 +178,20 @@ TEST(OverlayFileTest, AFullScratchFileLosesNothing) {
   EXPECT_FALSE(overlay->Pread(0, buffer).ok());
 }
 
+TEST(OverlayFileTest, AScratchFileThatBecameShorterIsAnError) {
+  const MemoryFile base(std::vector<std::byte>(64 * kGranule, std::byte{'a'}));
+  MemoryFile scratch;
+  const auto overlay = *OverlayFile::Create(
+      base, {.scratch = scratch, .memory_max = 4 * kGranule});
+  for (uint64_t i = 0; i < 64; i += 2) {
+    ASSERT_TRUE(WriteText(*overlay, i * kGranule + 1, "b").ok());
+  }
+  ASSERT_TRUE(scratch.Truncate(kGranule + 1).ok());
+  std::vector<std::byte> buffer(64 * kGranule);
+  EXPECT_EQ(overlay->Pread(0, buffer).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
 TEST(OverlayFileTest, SeveralThreadsReadWhatIsInTheScratchFile) {
   const MemoryFile base(std::vector<std::byte>(64 * kGranule, std::byte{'a'}));
   MemoryFile scratch;

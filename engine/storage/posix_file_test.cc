@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -19,6 +22,43 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+namespace {
+
+// How the functions below behave.
+struct SystemCalls {
+  size_t most_bytes = SIZE_MAX;
+  int flush_error = 0;
+  int flushes = 0;
+};
+SystemCalls system_calls;
+
+}  // namespace
+
+// In place of the C library's, in this program.
+extern "C" {
+
+ssize_t pread(int descriptor, void* buffer, size_t length, off_t offset) {
+  return syscall(SYS_pread64, descriptor, buffer,
+                 std::min(length, system_calls.most_bytes), offset);
+}
+
+ssize_t pwrite(int descriptor, const void* buffer, size_t length,
+               off_t offset) {
+  return syscall(SYS_pwrite64, descriptor, buffer,
+                 std::min(length, system_calls.most_bytes), offset);
+}
+
+int fdatasync(int descriptor) {
+  ++system_calls.flushes;
+  if (system_calls.flush_error == 0) {
+    return static_cast<int>(syscall(SYS_fdatasync, descriptor));
+  }
+  errno = system_calls.flush_error;
+  return -1;
+}
+
+}  // extern "C"
+
 namespace qcow2 {
 namespace {
 
@@ -28,6 +68,7 @@ using std::string_literals::operator""s;
 class PosixFileTest : public testing::Test {
  protected:
   void SetUp() override {
+    system_calls = {};
     std::string folder = testing::TempDir() + "/posix_file_XXXXXX";
     ASSERT_NE(mkdtemp(folder.data()), nullptr);
     folder_ = folder;
@@ -111,6 +152,25 @@ TEST_F(PosixFileTest, WritingAtImpossibleOffsetsFails) {
     EXPECT_EQ(file->Truncate(offset + 1).code(), absl::StatusCode::kOutOfRange);
   }
   EXPECT_EQ(*file->Size(), 3u);
+}
+
+TEST_F(PosixFileTest, WhatIsReadOrWrittenInPartGoesOn) {
+  const auto file = OpenOrDie(Create("image", "abcdef"), {.writable = true});
+  system_calls.most_bytes = 2;
+  EXPECT_EQ(ReadText(*file, 1, 5), "bcdef");
+  EXPECT_EQ(ReadText(*file, 1, 10), "bcdef");
+  ASSERT_TRUE(WriteText(*file, 1, "vwxyz").ok());
+  EXPECT_EQ(ReadText(*file, 0, 10), "avwxyz");
+}
+
+TEST_F(PosixFileTest, FlushAsksTheSystem) {
+  const auto file = OpenOrDie(Create("image", "abcdef"), {.writable = true});
+  EXPECT_TRUE(file->Flush().ok());
+  EXPECT_EQ(system_calls.flushes, 1);
+  system_calls.flush_error = EIO;
+  const absl::Status failed = file->Flush();
+  EXPECT_THAT(std::string(failed.message()), HasSubstr(Path("image")));
+  EXPECT_EQ(system_calls.flushes, 2);
 }
 
 TEST_F(PosixFileTest, TruncateCutsAndGrowsWithZeros) {
