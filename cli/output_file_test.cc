@@ -1,14 +1,52 @@
 #include "cli/output_file.h"
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "gtest/gtest.h"
+
+namespace {
+
+// How the functions below behave.
+struct SystemCalls {
+  size_t most_bytes = SIZE_MAX;
+  int flush_error = 0;
+  off_t flushed_bytes = -1;
+};
+SystemCalls system_calls;
+
+}  // namespace
+
+// In place of the C library's, in this program.
+extern "C" {
+
+ssize_t write(int descriptor, const void* buffer, size_t length) {
+  return syscall(SYS_write, descriptor, buffer,
+                 std::min(length, system_calls.most_bytes));
+}
+
+int fsync(int descriptor) {
+  struct stat status;
+  if (fstat(descriptor, &status) == 0) {
+    system_calls.flushed_bytes = status.st_size;
+  }
+  if (system_calls.flush_error == 0) {
+    return static_cast<int>(syscall(SYS_fsync, descriptor));
+  }
+  errno = system_calls.flush_error;
+  return -1;
+}
+
+}  // extern "C"
 
 namespace qcow2::cli {
 namespace {
@@ -18,6 +56,7 @@ namespace fs = std::filesystem;
 class OutputFileTest : public testing::Test {
  protected:
   void SetUp() override {
+    system_calls = {};
     std::string name = testing::TempDir() + "/output.XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
@@ -45,6 +84,31 @@ TEST_F(OutputFileTest, AppearsWithTheCommit) {
   EXPECT_FALSE(fs::exists(path));
   ASSERT_TRUE(file->Commit().ok());
   EXPECT_EQ(Content(path), "one two");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_F(OutputFileTest, WhatIsWrittenInPartGoesOn) {
+  absl::StatusOr<OutputFile> file = OutputFile::Create(folder_ / "report");
+  ASSERT_TRUE(file.ok()) << file.status();
+  system_calls.most_bytes = 2;
+  EXPECT_TRUE(file->Append("a text").ok());
+  EXPECT_TRUE(file->Commit().ok());
+  EXPECT_EQ(Content(folder_ / "report"), "a text");
+}
+
+// A report that a crash left empty must not have taken the place of an old one.
+TEST_F(OutputFileTest, IsStoredBeforeItAppears) {
+  const fs::path path = folder_ / "report";
+  std::ofstream(path) << "old";
+  {
+    absl::StatusOr<OutputFile> file = OutputFile::Create(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE(file->Append("new one").ok());
+    system_calls.flush_error = EIO;
+    EXPECT_FALSE(file->Commit().ok());
+    EXPECT_EQ(system_calls.flushed_bytes, 7);
+  }
+  EXPECT_EQ(Content(path), "old");
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
