@@ -15,7 +15,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=tools/setup.sh
 source "$root/tools/setup.sh"
 
-jobs=(programs package debian systemd slurm kubernetes damage fuzz)
+jobs=(programs package debian systemd slurm kubernetes damage mutations fuzz)
 
 # The optimised programs: hardened, and the static one in an empty folder.
 job_programs() {
@@ -81,6 +81,11 @@ job_damage() {
     --test_env=DIFFERENTIAL_IMAGES="$((images / 11))" \
     --test_env=RANDOM_REPAIR_IMAGES="$((images / 11))" \
     //tests/differential:differential_test //tests/repair:random_repair_test
+}
+
+# The code broken on purpose, in one place at a time: a test must fail.
+job_mutations() {
+  tools/mutations.sh >&2
 }
 
 # libFuzzer, for an hour (NIGHTLY_FUZZ_SECONDS) at each of the four targets that
