@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checker/test_image.h"
+#include "engine/format/entry_flags.h"
 #include "engine/storage/read_only_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -181,6 +182,19 @@ TEST(CheckImageTest, ListsNoMoreThanAskedForAndCountsAll) {
   EXPECT_EQ(report.problems.size(), 3);
   EXPECT_EQ(report.problems_omitted, 1);
   EXPECT_EQ(report.counts.leaks, 4);
+}
+
+TEST(CheckImageTest, ListsNoMoreThanAskedForOfAllProblemsTogether) {
+  TestImage image;
+  image.SetL2(0, image.OffsetOf(TestImage::kData) | kCopiedFlag | 2);
+  image.SetL2(2, image.OffsetOf(TestImage::kData + 2) | kCopiedFlag | 2);
+  image.SetCount(TestImage::kFree, 1);
+  image.SetCount(TestImage::kFree + 2, 1);
+  CheckOptions options;
+  options.max_problems = 3;
+  const CheckReport report = Check(image.file(), options);
+  EXPECT_EQ(report.problems.size(), 3);
+  EXPECT_EQ(report.problems_omitted, 1);
 }
 
 TEST(CheckImageTest, CancelledCheckIsNeverClean) {

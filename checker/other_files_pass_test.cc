@@ -170,9 +170,10 @@ TEST(BackingChainTest, Cycle) {
 
 TEST(BackingChainTest, Depth) {
   Files files;
-  for (int i = 0; i <= 200; ++i) {
+  for (int i = 0; i < 200; ++i) {
     files[std::to_string(i)] = Bytes(ImageOn(std::to_string(i + 1)));
   }
+  files["200"] = Bytes(TestImage());
   EXPECT_EQ(Check(ImageOn("0"), files).Only(Problem::kBackingDepth)->actual,
             200);
   files["199"] = Bytes(TestImage());

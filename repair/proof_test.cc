@@ -13,11 +13,13 @@
 #include "checker/check.h"
 #include "checker/test_image.h"
 #include "engine/codec/deflate.h"
+#include "engine/format/byte_order.h"
 #include "engine/format/entry_flags.h"
 #include "engine/format/header.h"
 #include "engine/format/header_extension.h"
 #include "engine/storage/faulty_file.h"
 #include "engine/storage/overlay_file.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "repair/metadata_edit.h"
 #include "repair/plan.h"
@@ -27,6 +29,7 @@ namespace qcow2::repair {
 namespace {
 
 using checker::TestImage;
+using ::testing::HasSubstr;
 using Kind = ProofFailure::Kind;
 
 // An image, a view of it that the test changes, and the proof of that.
@@ -528,6 +531,80 @@ TEST(ProofTest, TheHeaderMayNotChangeWhatIsRead) {
   EXPECT_EQ(with([](Header& header) { header.cluster_bits = 13; }),
             "the layout of the image would change\n");
   EXPECT_EQ(with([](Header& header) { header.refcount_order = 3; }), "");
+}
+
+// What the header names decides on what is read as well.
+TEST(ProofTest, NamesInTheHeaderStay) {
+  auto image = Lettered();
+  image->header.incompatible_features |= kIncompatibleDataFile;
+  image->AddExtension(kExtensionDataFile, checker::BytesOf("data"));
+  const uint64_t name = image->header.encoded_size() + 8;
+  Proposal other_data_file(*image);
+  other_data_file.Write(name, checker::BytesOf("dato"));
+  EXPECT_THAT(other_data_file.GuestFailures(),
+              HasSubstr("the external data file would change"));
+
+  image = Lettered();
+  image->header.backing_file_offset = HostOffset(1024);
+  image->header.backing_file_size = 4;
+  image->WriteText(1024, "base");
+  Proposal other_backing_file(*image);
+  other_backing_file.Write(1024, checker::BytesOf("bass"));
+  EXPECT_EQ(other_backing_file.GuestFailures(),
+            "the backing file would change\n");
+}
+
+TEST(ProofTest, TheCompressionTypeStays) {
+  auto image = Lettered();
+  image->header.compression_type = kCompressionZstd;
+  image->header.incompatible_features |= kIncompatibleCompressionType;
+  Proposal proposal(*image);
+  Header header = image->header;
+  header.compression_type = 0;
+  header.incompatible_features &= ~kIncompatibleCompressionType;
+  proposal.Write(0, header.Encode());
+  EXPECT_EQ(proposal.GuestFailures(), "the compression type would change\n");
+}
+
+// Without the LUKS header nothing of an encrypted image can be read.
+TEST(ProofTest, TheLuksHeaderMayMoveButStaysTheSame) {
+  auto image = Lettered();
+  image->header.crypt_method = kCryptLuks;
+  std::array<std::byte, 16> pointer;
+  StoreBe64(pointer.data(), image->OffsetOf(kFree));
+  StoreBe64(pointer.data() + 8, 2 * image->cluster_size());
+  image->AddExtension(kExtensionLuks, pointer);
+  const uint64_t pointer_at = image->header.encoded_size() + 8;
+  for (const uint64_t cluster : {kFree, kFree + 1}) {
+    image->Fill(cluster, 'k');
+    image->SetCount(cluster, 1);
+  }
+  constexpr char kFailure[] = "the LUKS header would change\n";
+  Proposal changed(*image);
+  changed.Fill(kFree + 1, 'x');
+  EXPECT_EQ(changed.GuestFailures(), kFailure);
+
+  Proposal moved(*image);
+  moved.Copy(kFree, kFree + 2);
+  moved.Copy(kFree + 1, kFree + 3);
+  moved.WriteBe64(pointer_at, moved.OffsetOf(kFree + 2));
+  EXPECT_EQ(moved.GuestFailures(), "");
+  moved.Fill(kFree + 3, 'x');
+  EXPECT_EQ(moved.GuestFailures(), kFailure);
+
+  Proposal shortened(*image);
+  shortened.WriteBe64(pointer_at + 8, image->cluster_size());
+  EXPECT_EQ(shortened.GuestFailures(), kFailure);
+}
+
+TEST(ProofTest, WhatCouldBeReadMustStayReadable) {
+  auto image = Lettered();
+  FaultyFile faulty(image->file());
+  faulty.FailReadsIn({image->OffsetOf(kFree), 512});
+  Proposal proposal(faulty, *image);
+  proposal.SetL1(0, proposal.OffsetOf(kFree) | kCopiedFlag);
+  EXPECT_EQ(proposal.FailuresOf(Kind::kIncomplete),
+            "less of the planned image can be read than of the image\n");
 }
 
 TEST(ProofTest, BadSectorsExcuseNothingBesideThem) {
