@@ -1,5 +1,6 @@
 #include "engine/operations/compare.h"
 
+#include <atomic>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -68,6 +69,20 @@ TEST(CompareDisksTest, ALongerDiskIsTheSameIfItGoesOnWithZeros) {
   result = Compare(*Raw(longer), *a);
   EXPECT_EQ(result.difference, DiskDifference::kContents);
   EXPECT_EQ(result.offset, 4000u);
+}
+
+TEST(CompareDisksTest, CanBeCancelled) {
+  const auto disk = Raw(std::vector<std::byte>(kDiskBytes, std::byte{1}));
+  const auto shorter = Raw(std::vector<std::byte>(1000));
+  const auto cancelled = [](GuestDisk& a, GuestDisk& b) {
+    std::atomic<bool> cancel = false;
+    CompareOptions options;
+    options.control.cancel = &cancel;
+    options.control.progress = [&](uint64_t, uint64_t) { cancel = true; };
+    return absl::IsCancelled(CompareDisks(a, b, options).status());
+  };
+  EXPECT_TRUE(cancelled(*disk, *disk));
+  EXPECT_TRUE(cancelled(*shorter, *Raw(std::vector<std::byte>(kDiskBytes))));
 }
 
 TEST(CompareDisksTest, StrictlyTheAllocationCountsToo) {
