@@ -2,12 +2,29 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <utility>
 
 #include "gtest/gtest.h"
+
+namespace {
+
+// The last piece of memory that was wiped.
+const void* wiped = nullptr;
+size_t wiped_bytes = 0;
+
+}  // namespace
+
+// In place of OpenSSL's, in this program.
+extern "C" void OPENSSL_cleanse(void* memory, size_t length) {
+  std::fill_n(static_cast<volatile std::byte*>(memory), length, std::byte{0});
+  wiped = memory;
+  wiped_bytes = length;
+}
 
 namespace qcow2 {
 namespace {
@@ -33,6 +50,25 @@ TEST(SecretTest, MovesAndLeavesNothingBehind) {
   third = std::move(second);
   EXPECT_EQ(TextOf(third), "open sesame");
   EXPECT_EQ(third.size(), 11u);
+}
+
+TEST(SecretTest, IsWipedWhenItGoes) {
+  const void* memory = nullptr;
+  {
+    const Secret secret = Secret::FromText("open sesame");
+    memory = secret.bytes().data();
+  }
+  EXPECT_EQ(wiped, memory);
+  EXPECT_EQ(wiped_bytes, 11u);
+}
+
+TEST(SecretTest, IsWipedWhenAnotherTakesItsPlace) {
+  Secret secret = Secret::FromText("sesame");
+  const void* const memory = secret.bytes().data();
+  Secret other = Secret::FromText("x");
+  secret = std::move(other);
+  EXPECT_EQ(wiped, memory);
+  EXPECT_EQ(wiped_bytes, 6u);
 }
 
 TEST(SecretTest, FileLosesExactlyOneNewline) {
