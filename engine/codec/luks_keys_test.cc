@@ -199,6 +199,24 @@ TEST(LuksKeysTest, RemovingByPassphraseTakesAllItOpens) {
             absl::StatusCode::kPermissionDenied);
 }
 
+// One that could not be tried may be opened by the same passphrase.
+TEST(LuksKeysTest, RemovingByPassphraseNeedsAllSlotsTried) {
+  Bytes area = AreaWithThreeKeys();
+  StoreBe32(&area[kSlots + 6 * kLuksKeySlotSize + 44], 3);  // its stripes
+  EXPECT_EQ(RemoveLuksPassphrase(AreaOf(area), Secret::FromText("second"))
+                .status()
+                .code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+// Each slot takes 3000, as in LuksTest.TooMuchWorkIsNotDone.
+TEST(LuksKeysTest, WorkIsThatOfAllSlotsTogether) {
+  const Bytes area = AreaWithThreeKeys();
+  const Secret second = Secret::FromText("second");
+  EXPECT_TRUE(OpenLuks(AreaOf(area), second, {6000}).ok());
+  EXPECT_FALSE(OpenLuks(AreaOf(area), second, {5999}).ok());
+}
+
 TEST(LuksKeysTest, RemovingSurvivesEveryCrash) {
   const Bytes area = AreaWithThreeKeys();
   const auto change =
