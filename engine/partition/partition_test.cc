@@ -269,6 +269,20 @@ TEST_F(GptTest, HugeNumbersAreNotBelieved) {
   EXPECT_NE(table.problems[0].find("more entries"), std::string::npos);
 }
 
+TEST_F(GptTest, EntriesPastTheEndOfTheDiskAreNotRead) {
+  for (const uint64_t sector :
+       {kSectors - 1, kSectors, kSectors + 1, ~uint64_t{0} / kSector}) {
+    GptHeader header = GptHeader::Decode(std::span(bytes_).subspan(kSector));
+    header.array_sector = sector;
+    header.header_crc = GptHeaderCrc(header.Encode());
+    Put(1, header.Encode());
+    const PartitionTable table = Read();
+    EXPECT_TRUE(table.from_backup);
+    ASSERT_EQ(table.problems.size(), 1);
+    EXPECT_NE(table.problems[0].find("past the end"), std::string::npos);
+  }
+}
+
 TEST_F(GptTest, NoPrimaryPartitionIsMadeBesideIt) {
   EXPECT_EQ(CreatePartition(*Disk(bytes_), {}).status().code(),
             absl::StatusCode::kFailedPrecondition);
