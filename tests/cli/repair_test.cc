@@ -575,14 +575,16 @@ TEST_F(RepairTest, KilledAtAnyMoment) {
 }
 
 TEST_F(RepairTest, InterruptedItLeavesNothingBehindOrAllDone) {
+  int signal = SIGINT;
   for (int delay = 0; delay < 60000; delay += 6000) {
+    signal = signal == SIGINT ? SIGTERM : SIGINT;
     Damage();
     Background fsck({kFsck, "--repair", "--no-undo", image_});
     usleep(static_cast<useconds_t>(delay));
-    fsck.Signal(SIGINT);
+    fsck.Signal(signal);
     const int code = fsck.Finish();
     const std::string now = ReadFile(image_);
-    // Before main() has come to say what SIGINT does, it ends the process.
+    // Before main() has come to say what signals do, they end the process.
     if (code == 1) {
       EXPECT_FALSE(now == damaged_);
     } else {
