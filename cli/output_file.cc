@@ -27,9 +27,14 @@ bool StartsLikeAnImage(int descriptor) {
          std::string_view(start.data(), start.size()) == kMagic;
 }
 
+// Of a file or a block device that is there. What cannot be read may be one.
 absl::Status RefuseImage(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor == -1) return absl::OkStatus();  // rename needs no reading
+  if (descriptor == -1) {
+    return absl::ErrnoToStatus(errno, "cannot tell whether '" + path +
+                                          "' is a qcow2 image; not "
+                                          "overwriting it");
+  }
   const bool image = StartsLikeAnImage(descriptor);
   close(descriptor);
   if (!image) return absl::OkStatus();
@@ -78,6 +83,7 @@ absl::StatusOr<OutputFile> OutputFile::CreateDirect(const std::string& path) {
   OutputFile file(descriptor, path, "");
   struct stat status;
   if (fstat(descriptor, &status) != 0) return WriteError(errno, path);
+  if (S_ISBLK(status.st_mode)) RETURN_IF_ERROR(RefuseImage(path));
   if (!S_ISREG(status.st_mode)) return file;
   return absl::AbortedError("'" + path + "' was replaced meanwhile");
 }

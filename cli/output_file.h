@@ -21,8 +21,9 @@ absl::Status WriteAll(int descriptor, std::string_view text,
 // leaves nothing behind. A device or pipe is written directly.
 class OutputFile {
  public:
-  // InvalidArgument for a file that is a qcow2 image: a slip on the command
-  // line must not destroy one. PermissionDenied for a symbolic link of another
+  // InvalidArgument for a file or block device that is a qcow2 image: a slip on
+  // the command line must not destroy one; what is there and cannot be read is
+  // not overwritten either. PermissionDenied for a symbolic link of another
   // user; own ones, and root's, are followed. Else what the system says. With
   // `mode` a regular file gets those permissions; else those of the file it
   // takes the place of, or everybody may read it.

@@ -1,5 +1,6 @@
 #include "cli/output_file.h"
 
+#include <linux/capability.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -161,6 +162,39 @@ TEST_F(OutputFileTest, AnImageIsNeverOverwritten) {
   std::ofstream(path) << "QFI\xfb rest";
   const absl::StatusOr<OutputFile> file = OutputFile::Create(path);
   EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Content(path), "QFI\xfb rest");
+}
+
+// Without root's right to read whatever there is.
+class AsPlainUser {
+ public:
+  AsPlainUser() {
+    EXPECT_EQ(syscall(SYS_capget, &header_, saved_), 0);
+    __user_cap_data_struct fewer[] = {saved_[0], saved_[1]};
+    fewer[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+    EXPECT_EQ(syscall(SYS_capset, &header_, fewer), 0);
+  }
+  ~AsPlainUser() { EXPECT_EQ(syscall(SYS_capset, &header_, saved_), 0); }
+  AsPlainUser(const AsPlainUser&) = delete;
+  AsPlainUser& operator=(const AsPlainUser&) = delete;
+
+ private:
+  __user_cap_header_struct header_ = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct saved_[2] = {};
+};
+
+// It may be an image: only reading it could tell.
+TEST_F(OutputFileTest, WhatCannotBeReadIsNotOverwritten) {
+  const fs::path path = folder_ / "disk.qcow2";
+  std::ofstream(path) << "QFI\xfb rest";
+  ASSERT_EQ(chmod(path.c_str(), 0200), 0);
+  absl::Status refused;
+  {
+    const AsPlainUser plain;
+    refused = OutputFile::Create(path).status();
+  }
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied) << refused;
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
   EXPECT_EQ(Content(path), "QFI\xfb rest");
 }
 

@@ -58,6 +58,15 @@ if ! attach "$((length + 16 * cluster))" 2> /dev/null; then
 fi
 original="$(sum)"
 
+# A report does not take the place of an image, here neither.
+for option in --html --map --report --metrics; do
+  status=0
+  "$fsck" "$option=$device" image.qcow2 > output 2>&1 || status=$?
+  ((status == 16)) || fail "$option ended with $status"
+  says "is a qcow2 image; not overwriting it"
+done
+[[ "$(sum)" == "$original" ]] || fail "a report is on the device"
+
 # Nothing that writes does so without a place for its journal.
 run 4
 for option in --repair --recover --undo --discard-freed; do
