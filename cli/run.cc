@@ -1,19 +1,15 @@
 #include "cli/run.h"
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "checker/ownership_map.h"
-#include "checker/printable.h"
 #include "cli/exit_code.h"
 #include "cli/explain.h"
 #include "cli/fleet/check_many.h"
 #include "cli/fleet/merge.h"
 #include "cli/output_file.h"
 #include "cli/outputs.h"
-#include "cli/picture/guest_partitions.h"
 #include "cli/picture/picture.h"
 #include "cli/session.h"
 #include "engine/status_macros.h"
@@ -35,20 +31,6 @@ int RunExplain(const Options& options, const Surroundings& surroundings) {
   return kExitOperationalError;
 }
 
-// The partitions of the guest in the image that the user named.
-GuestPartitions PartitionsIn(const std::string& image, const Options& options,
-                             const Surroundings& surroundings) {
-  // Whoever may use it was asked before; a repair may just have ended.
-  absl::StatusOr<std::unique_ptr<File>> file =
-      OpenImage(image, options, surroundings);
-  if (file.ok()) return ReadGuestPartitions(*std::move(file));
-  GuestPartitions partitions;
-  partitions.notes.push_back(
-      "the partitions are not known: " +
-      checker::Printable(std::string(file.status().message())));
-  return partitions;
-}
-
 // Repairs are done one by one: each wants all threads and memory.
 absl::Status ProcessAll(const Options& options,
                         const Surroundings& surroundings, Outputs& outputs,
@@ -58,16 +40,15 @@ absl::Status ProcessAll(const Options& options,
       exit_code |= kExitCancelled;  // there are images left
       break;
     }
-    checker::OwnershipMap ownership;
-    const ImageReport report =
-        ProcessImage(image, options, surroundings,
-                     WantsPicture(options) ? &ownership : nullptr);
+    PictureParts parts;
+    const ImageReport report = ProcessImage(
+        image, options, surroundings, WantsPicture(options) ? &parts : nullptr);
     exit_code |= ExitCodeOf(report);
     RETURN_IF_ERROR(outputs.Add(report));
     if (WantsPicture(options)) {
-      RETURN_IF_ERROR(outputs.AddPicture(
-          report, MakePicture(ownership, report.found,
-                              PartitionsIn(image, options, surroundings))));
+      RETURN_IF_ERROR(
+          outputs.AddPicture(report, MakePicture(parts.ownership, report.found,
+                                                 std::move(parts.partitions))));
     }
     if (report.found.cancelled) break;
   }

@@ -92,8 +92,7 @@ std::optional<std::pair<Problem, std::string>> JudgeJournal(
 }
 
 CheckReport CheckOnly(const std::string& image, const Options& options,
-                      const Surroundings& surroundings,
-                      checker::OwnershipMap* ownership) {
+                      const Surroundings& surroundings, PictureParts* parts) {
   const std::string path = ShownAddress(image);
   const absl::StatusOr<std::unique_ptr<File>> file =
       OpenImage(image, options, surroundings);
@@ -104,7 +103,9 @@ CheckReport CheckOnly(const std::string& image, const Options& options,
     if (!entered.ok()) return NotOpened(path, entered);
   }
   CheckReport report =
-      CheckOpenImage(**file, path, options, surroundings, ownership);
+      CheckOpenImage(**file, path, options, surroundings,
+                     parts == nullptr ? nullptr : &parts->ownership);
+  if (parts != nullptr) parts->partitions = ReadGuestPartitions(**file);
   AddCircumstances(image, journal, report);
   return report;
 }
@@ -158,9 +159,10 @@ void AddNotLocked(CheckReport& report) {
 
 // What options.task is, if not a check.
 repair::RepairReport Change(const std::string& image, const Options& options,
-                            const Surroundings& surroundings) {
+                            const Surroundings& surroundings,
+                            PictureParts* parts) {
   if (options.task == Task::kRepair) {
-    return RepairOnly(image, options, surroundings);
+    return RepairOnly(image, options, surroundings, parts);
   }
   const std::string path = ShownAddress(image);
   Watched watched(path, options, surroundings);
@@ -276,10 +278,17 @@ void ForgetIfLost(const File& file, CheckReport& report) {
 
 repair::RepairReport RepairOnly(const std::string& image,
                                 const Options& options,
-                                const Surroundings& surroundings) {
+                                const Surroundings& surroundings,
+                                PictureParts* parts) {
   const std::string path = ShownAddress(image);
   Watched watched(path, options, surroundings);
   repair::RepairRequest request;
+  if (parts != nullptr) {
+    watched.FillOwnership(&parts->ownership);
+    request.look = [parts](File& file) {
+      parts->partitions = ReadGuestPartitions(file);
+    };
+  }
   request.options.mode = options.repair_mode;
   request.options.free_suspects = options.free_suspects;
   request.options.drop_snapshots = options.drop_snapshots;
@@ -293,18 +302,15 @@ repair::RepairReport RepairOnly(const std::string& image,
 
 ImageReport ProcessImage(const std::string& image, const Options& options,
                          const Surroundings& surroundings,
-                         checker::OwnershipMap* ownership) {
-  const auto fill_ownership = [&] {
-    if (ownership != nullptr) {
-      CheckOnly(image, options, surroundings, ownership);
-    }
-  };
+                         PictureParts* parts) {
   if (options.task == Task::kCheck) {
-    return {.found = CheckOnly(image, options, surroundings, ownership)};
+    return {.found = CheckOnly(image, options, surroundings, parts)};
   }
-  if (options.task == Task::kRepair) fill_ownership();
-  ImageReport report = FromRepair(Change(image, options, surroundings));
-  if (options.task != Task::kRepair) fill_ownership();
+  ImageReport report = FromRepair(Change(image, options, surroundings, parts));
+  // What was done besides a repair has no check of its own for this.
+  if (options.task != Task::kRepair && parts != nullptr) {
+    CheckOnly(image, options, surroundings, parts);
+  }
   if (IsNbdAddress(image) &&
       report.found.status != checker::CheckStatus::kError) {
     AddNotLocked(report.found);

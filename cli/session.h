@@ -8,9 +8,11 @@
 
 #include "absl/status/statusor.h"
 #include "checker/check.h"
+#include "checker/ownership_map.h"
 #include "checker/report.h"
 #include "cli/image_report.h"
 #include "cli/options.h"
+#include "cli/picture/guest_partitions.h"
 #include "cli/surroundings.h"
 #include "engine/storage/file.h"
 #include "repair/target.h"
@@ -61,18 +63,25 @@ void AddCircumstances(const std::string& image,
 // What is beside an image of this machine; nothing for one that is remote.
 absl::StatusOr<repair::JournalInfo> FindJournalOf(const std::string& image);
 
+// What a picture of an image is made of, besides its report.
+struct PictureParts {
+  checker::OwnershipMap ownership;
+  GuestPartitions partitions;
+};
+
 // Does with the image that the user named what `options` say: checks, repairs,
 // recovers, undoes or discards. A check also looks whether a repair of the
-// image was cut short. `ownership`, if given, is filled with what is in the
-// image as it is reported: before a repair, or after what else was done.
+// image was cut short. `parts`, if given, is filled with what is in the image
+// as it is reported: before a repair, or after what else was done.
 ImageReport ProcessImage(const std::string& image, const Options& options,
                          const Surroundings& surroundings,
-                         checker::OwnershipMap* ownership = nullptr);
+                         PictureParts* parts = nullptr);
 
 // The repair alone; options.task is kRepair.
 repair::RepairReport RepairOnly(const std::string& image,
                                 const Options& options,
-                                const Surroundings& surroundings);
+                                const Surroundings& surroundings,
+                                PictureParts* parts = nullptr);
 
 }  // namespace qcow2::cli
 

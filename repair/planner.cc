@@ -31,8 +31,10 @@ struct Survey {
   checker::Graph graph;
 };
 
+// Fills `ownership` if there is one.
 Survey TakeSurvey(const File& view, const std::string& path,
-                  const RepairOptions& options) {
+                  const RepairOptions& options,
+                  checker::OwnershipMap* ownership) {
   Survey survey;
   checker::CheckOptions check = options.check;
   check.overlap = checker::OverlapClasses::All();
@@ -43,6 +45,7 @@ Survey TakeSurvey(const File& view, const std::string& path,
   check.max_per_problem = wanted == 0 ? 0 : std::max(wanted, kMaxPerProblem);
   check.memory_limit_bytes = 0;
   check.graph = &survey.graph;
+  check.ownership = ownership;
   survey.report = checker::CheckImage(view, path, check);
   return survey;
 }
@@ -126,7 +129,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
   if (!*changed) RETURN_IF_ERROR(view_.Truncate(size));
   if (*changed) {
     RememberRegions(survey.graph.model);
-    Survey next = TakeSurvey(view_, path_, options_);
+    Survey next = TakeSurvey(view_, path_, options_, nullptr);
     // Only the first survey is of the image itself; its graph may be empty.
     if (!changed_) result_.graph_before = std::move(survey.graph);
     changed_ = true;
@@ -136,7 +139,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
 }
 
 absl::StatusOr<PlannedRepair> Planner::Run() {
-  Survey survey = TakeSurvey(view_, path_, options_);
+  Survey survey = TakeSurvey(view_, path_, options_, options_.check.ownership);
   result_.before = survey.report;
   const std::span<const Step> steps = StepsOf(options_.mode);
   std::vector<int> rounds(steps.size());

@@ -49,6 +49,8 @@ absl::StatusOr<ProvenPlan> ProvenPlanner::Try(
     std::string_view step_left_out) const {
   RepairOptions options = options_;
   options.step_left_out = step_left_out;
+  // Filled by the first of all checks, that of the image as it was found.
+  if (!step_left_out.empty()) options.check.ownership = nullptr;
   ProvenPlan plan;
   ASSIGN_OR_RETURN(plan.view, make_view_(image_));
   ASSIGN_OR_RETURN(plan.planned,
@@ -73,7 +75,9 @@ std::string NoteOf(std::string_view step, const ProofResult& proof) {
 }
 
 absl::StatusOr<bool> ProvenPlanner::Settles(const ProvenPlan& plan) const {
-  const ProvenPlanner next(*plan.view.overlay, path_, options_, make_view_);
+  RepairOptions options = options_;
+  options.check.ownership = nullptr;
+  const ProvenPlanner next(*plan.view.overlay, path_, options, make_view_);
   ASSIGN_OR_RETURN(const ProvenPlan whole, next.Try({}));
   if (!whole.proof.has_value()) return !Cancelled(whole.planned, options_);
   if (whole.proof->ok) return false;

@@ -149,6 +149,7 @@ absl::StatusOr<PlanView> Repair::MakeView(const File& base) const {
 }
 
 absl::StatusOr<Conclusion> Repair::PlanAndCarry() {
+  if (request_.look) request_.look(target_.image());
   ASSIGN_OR_RETURN(
       ProvenPlan plan,
       PlanWithProof(target_.image(), path_, options_,

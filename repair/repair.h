@@ -6,9 +6,11 @@
 #ifndef REPAIR_REPAIR_H_
 #define REPAIR_REPAIR_H_
 
+#include <functional>
 #include <string>
 
 #include "checker/check.h"
+#include "engine/storage/file.h"
 #include "repair/journal/recover.h"
 #include "repair/repair_options.h"
 #include "repair/target.h"
@@ -25,6 +27,9 @@ struct RepairRequest {
   // Keep the journal as an undo file.
   bool keep_undo = true;
   OpenRemote open_remote;  // for an image that is no local file
+  // Called, if given, with the image as it was found, under the repair's locks
+  // and before anything is planned. Must not write to it.
+  std::function<void(File& image)> look;
 };
 
 // Repairs the image at `path`. Never fails: what was not done is in the

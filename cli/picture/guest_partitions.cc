@@ -1,6 +1,7 @@
 #include "cli/picture/guest_partitions.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -8,6 +9,7 @@
 #include "checker/printable.h"
 #include "engine/image/image.h"
 #include "engine/partition/partition_table.h"
+#include "engine/storage/forwarding_file.h"
 
 namespace qcow2::cli {
 namespace {
@@ -88,12 +90,12 @@ bool BeginsInBackingFile(Image& image) {
 
 }  // namespace
 
-GuestPartitions ReadGuestPartitions(std::unique_ptr<File> file) {
+GuestPartitions ReadGuestPartitions(File& file) {
   GuestPartitions partitions;
   ImageOptions options;
   options.salvage = true;
   absl::StatusOr<std::unique_ptr<Image>> image =
-      Image::Open(std::move(file), std::move(options));
+      Image::Open(std::make_unique<ForwardingFile>(file), std::move(options));
   if (!image.ok()) {
     Note(partitions, "the partitions are not known: " +
                          std::string(image.status().message()));

@@ -5,7 +5,6 @@
 #define CLI_PICTURE_GUEST_PARTITIONS_H_
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,9 +33,10 @@ struct GuestPartitions {
 // More partitions than this are counted only.
 inline constexpr size_t kMaxGuestPartitions = 128;
 
-// Reads the partition table of the guest disk of the image in `file`. Never
-// fails: what cannot be read is in the notes.
-GuestPartitions ReadGuestPartitions(std::unique_ptr<File> file);
+// Reads the partition table of the guest disk of the image in `file`, which is
+// locked by then and not written to. Never fails: what cannot be read is in the
+// notes.
+GuestPartitions ReadGuestPartitions(File& file);
 
 }  // namespace qcow2::cli
 
