@@ -1,6 +1,7 @@
 #include "checker/cluster_owners.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -84,16 +85,9 @@ std::string DescribeClaim(const CheckState& state,
   std::string name(NameOfOwner(claim.owner));
   switch (claim.owner) {
     case kOwnerInactiveL1: {
-      // The active table is first, those of the snapshots follow in order.
-      const auto found = std::lower_bound(
-          model.l1_tables.begin(), model.l1_tables.end(), claim.index,
-          [](const L1Table& table, uint64_t index) {
-            return table.active || table.snapshot_index < index;
-          });
-      if (found == model.l1_tables.end()) return name;
-      return absl::StrCat(
-          name,
-          of_snapshot(static_cast<uint32_t>(found - model.l1_tables.begin())));
+      const std::optional<uint32_t> l1_table =
+          model.L1TableOfSnapshot(claim.index);
+      return l1_table ? absl::StrCat(name, of_snapshot(*l1_table)) : name;
     }
     case kOwnerRefcountBlock:
     case kOwnerBitmapTable:

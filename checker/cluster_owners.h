@@ -37,6 +37,8 @@ class ClusterSet {
   explicit ClusterSet(std::vector<ClusterRun> runs);
 
   bool empty() const { return runs_.empty(); }
+  // Sorted, none touches the next.
+  const std::vector<ClusterRun>& runs() const { return runs_; }
   // Calls `visit(first, clusters)` for each part of [first, first + clusters)
   // that is in the set.
   template <typename Visit>

@@ -12,7 +12,9 @@ namespace {
 
 // Whether `next`, which does not begin before `last`, overlaps or adjoins it.
 bool Touches(const GuestRange& last, const GuestRange& next) {
-  return last.snapshot == next.snapshot && last.vm_state == next.vm_state &&
+  return last.snapshot == next.snapshot &&
+         last.snapshot_index == next.snapshot_index &&
+         last.vm_state == next.vm_state &&
          last.offset_bytes + last.length_bytes >= next.offset_bytes;
 }
 
@@ -63,8 +65,8 @@ void AddGuestRanges(const std::vector<GuestRange>& ranges, Finding& finding) {
   all.insert(all.end(), ranges.begin(), ranges.end());
   std::sort(all.begin(), all.end(),
             [](const GuestRange& a, const GuestRange& b) {
-              return std::tie(a.snapshot, a.offset_bytes) <
-                     std::tie(b.snapshot, b.offset_bytes);
+              return std::tie(a.snapshot, a.snapshot_index, a.offset_bytes) <
+                     std::tie(b.snapshot, b.snapshot_index, b.offset_bytes);
             });
   finding.guest.clear();
   for (GuestRange& range : all) {

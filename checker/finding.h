@@ -87,6 +87,8 @@ struct GuestRange {
   uint64_t length_bytes = 0;
   std::string snapshot;
   bool vm_state = false;  // past the end of the disk: saved machine state
+  // Which entry of the snapshot table that is: names need not be unique.
+  std::optional<uint64_t> snapshot_index = std::nullopt;
 };
 
 // Guest ranges listed with one finding.

@@ -10,12 +10,14 @@ namespace {
 // Every guest range of `next` carries on the one in its place of `last`.
 bool GuestAdjoins(const Finding& last, const Finding& next) {
   return last.guest_ranges_omitted == next.guest_ranges_omitted &&
-         std::equal(
-             last.guest.begin(), last.guest.end(), next.guest.begin(),
-             next.guest.end(), [](const GuestRange& a, const GuestRange& b) {
-               return a.snapshot == b.snapshot && a.vm_state == b.vm_state &&
-                      a.offset_bytes + a.length_bytes == b.offset_bytes;
-             });
+         std::equal(last.guest.begin(), last.guest.end(), next.guest.begin(),
+                    next.guest.end(),
+                    [](const GuestRange& a, const GuestRange& b) {
+                      return a.snapshot == b.snapshot &&
+                             a.snapshot_index == b.snapshot_index &&
+                             a.vm_state == b.vm_state &&
+                             a.offset_bytes + a.length_bytes == b.offset_bytes;
+                    });
 }
 
 bool HostAdjoins(const Finding& last, const Finding& next) {

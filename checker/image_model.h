@@ -6,6 +6,7 @@
 #ifndef CHECKER_IMAGE_MODEL_H_
 #define CHECKER_IMAGE_MODEL_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -80,6 +81,19 @@ struct ImageModel {
   // looks leaked may be the rest of guest data.
   bool references_incomplete = false;
 
+  // The index in l1_tables of the snapshot that is `index` in its table, if it
+  // is there.
+  std::optional<uint32_t> L1TableOfSnapshot(uint64_t index) const {
+    const auto found =
+        std::lower_bound(l1_tables.begin(), l1_tables.end(), index,
+                         [](const L1Table& table, uint64_t wanted) {
+                           return table.active || table.snapshot_index < wanted;
+                         });
+    if (found == l1_tables.end() || found->snapshot_index != index) {
+      return std::nullopt;
+    }
+    return static_cast<uint32_t>(found - l1_tables.begin());
+  }
   // Clusters the file reaches into (the last one may be partial).
   uint64_t FileClusters() const {
     return geometry->ClustersFor(file_size_bytes);

@@ -385,6 +385,7 @@ GuestRange GuestRangeOf(const ImageModel& model, const L2Table& table,
   const L1Table& l1_table = model.l1_tables[table.l1_table];
   GuestRange range;
   range.snapshot = l1_table.snapshot_name;
+  if (!l1_table.active) range.snapshot_index = l1_table.snapshot_index;
   range.offset_bytes = uint64_t{table.l1_index} * geometry.l2_coverage() +
                        first_entry * geometry.cluster_size();
   range.length_bytes = entries * geometry.cluster_size();

@@ -19,8 +19,6 @@ constexpr uint64_t kExactAround = 16;
 constexpr uint64_t kExactEnds = 64;
 // Of all that is exact, in an image that is too large to be so everywhere.
 constexpr uint64_t kMaxExactClusters = uint64_t{1} << 16;
-// Names longer than this are cut: there can be thousands of them.
-constexpr size_t kMaxNameBytes = 200;
 
 // The smallest power of 2 that cuts `length` into kMaxBins stretches.
 uint64_t BinLength(uint64_t length) {
@@ -106,12 +104,13 @@ void OwnershipCollector::CompareCounts(const RefcountStructures& structures,
             [](const RefcountBlock* a, const RefcountBlock* b) {
               return a->offset_bytes < b->offset_bytes;
             });
+  const std::vector<uint64_t> chunks = references.ChunkIndexes();
   TableWalk walk;
   walk.tables = blocks.size();
   walk.table_bytes = geometry_.cluster_size();
   walk.offset_of = [&](uint64_t index) { return blocks[index]->offset_bytes; };
   walk.make_visitor = [&] {
-    return std::make_unique<CountVisitor>(*this, blocks, references);
+    return std::make_unique<CountVisitor>(*this, blocks, references, chunks);
   };
   WalkTables(state_, walk);
 }
@@ -154,47 +153,63 @@ void OwnershipCollector::Finish(std::span<const L2Table> tables,
   map_.complete = !sparse_ && !metadata_sparse_ && !map_.cut_short &&
                   map_.marks_omitted == 0;
   map_.all_metadata = !metadata_sparse_;
-  if (map_.complete) map_.exact.clear();
+  if (map_.complete) {
+    map_.exact.clear();
+    map_.exact_omitted = false;
+  }
   Sort();
   CompleteBins();
   NameDisks();
 }
 
 void OwnershipCollector::ChooseExact() {
-  std::vector<ClusterRun> damaged;
+  std::vector<ClusterRun> damaged;  // the guest's data in these is
   for (const MarkedRun& run : map_.marks) {
     if (run.mark == ClusterMark::kOverlap ||
         run.mark == ClusterMark::kCountTooLow) {
       damaged.push_back({run.first_cluster, run.clusters});
     }
   }
+  std::vector<ClusterRun> wrong = damaged;
   for (const ProblemRow& row : AllProblems()) {
     if (row.severity != Severity::kCorruption) continue;
     for (const Finding& finding : state_.sink.FindingsOf(row.problem)) {
       if (!finding.host.has_value() || finding.host->clusters == 0) continue;
-      damaged.push_back({finding.host->first_cluster, finding.host->clusters});
+      wrong.push_back({finding.host->first_cluster, finding.host->clusters});
+      if (EndangersGuestData(row.problem)) damaged.push_back(wrong.back());
     }
   }
-  uint64_t left = kMaxExactClusters;
-  const auto add = [&](uint64_t first, uint64_t end) {
+  damaged_ = ClusterSet(std::move(damaged));
+  MakeExact(wrong);
+}
+
+void OwnershipCollector::MakeExact(const std::vector<ClusterRun>& wrong) {
+  std::vector<ClusterRun> wanted;
+  const auto want = [&](uint64_t first, uint64_t end) {
     first -= std::min(first, kExactAround);
     end = std::min(end + kExactAround, map_.file_clusters);
-    if (first >= end || end - first > left) return;
-    left -= end - first;
-    map_.exact.push_back({first, end - first});
+    if (first < end) wanted.push_back({first, end - first});
   };
-  add(0, 1);
-  for (const ClusterRun& run : damaged) {
+  want(0, 1);
+  for (const ClusterRun& run : wrong) {
     const uint64_t end = run.first_cluster + run.clusters;
     if (run.clusters <= 2 * kExactEnds) {
-      add(run.first_cluster, end);
+      want(run.first_cluster, end);
     } else {
-      add(run.first_cluster, run.first_cluster + kExactEnds);
-      add(end - kExactEnds, end);
+      want(run.first_cluster, run.first_cluster + kExactEnds);
+      want(end - kExactEnds, end);
     }
   }
+  // What surrounds several is counted once.
+  const ClusterSet merged(std::move(wanted));
+  uint64_t left = kMaxExactClusters;
+  for (ClusterRun run : merged.runs()) {
+    map_.exact_omitted |= run.clusters > left;
+    run.clusters = std::min(run.clusters, left);
+    left -= run.clusters;
+    if (run.clusters > 0) map_.exact.push_back(run);
+  }
   exact_ = ClusterSet(map_.exact);
-  damaged_ = ClusterSet(std::move(damaged));
 }
 
 void OwnershipCollector::AddStructures(std::span<const L2Table> tables,
@@ -217,14 +232,7 @@ void OwnershipCollector::AddStructures(std::span<const L2Table> tables,
     run.index = region.index;
     run.references = region.references;
     if (region.owner == kOwnerInactiveL1) {
-      const auto found = std::lower_bound(
-          model.l1_tables.begin(), model.l1_tables.end(), region.index,
-          [](const L1Table& table, uint64_t index) {
-            return table.active || table.snapshot_index < index;
-          });
-      if (found != model.l1_tables.end()) {
-        run.disk = static_cast<uint32_t>(found - model.l1_tables.begin());
-      }
+      run.disk = model.L1TableOfSnapshot(region.index).value_or(0);
     }
     add(run, region.offset_bytes, region.length_bytes);
   }
@@ -335,8 +343,8 @@ void OwnershipCollector::CompleteBins() {
     uint64_t used = 0;
     for (const uint64_t count : counts) used += count;
     if (used < length) {
-      put(map_.counts_known ? ClusterClass::kFree : ClusterClass::kUnknown,
-          length - used);
+      const bool free = map_.counts_known && !map_.cut_short;
+      put(free ? ClusterClass::kFree : ClusterClass::kUnknown, length - used);
     }
   }
 }
@@ -364,29 +372,13 @@ void OwnershipCollector::Sort() {
               return std::tuple(a.disk, a.offset_bytes, a.host_cluster) <
                      std::tuple(b.disk, b.offset_bytes, b.host_cluster);
             });
-  std::sort(map_.exact.begin(), map_.exact.end(),
-            [](const ClusterRun& a, const ClusterRun& b) {
-              return a.first_cluster < b.first_cluster;
-            });
-  std::vector<ClusterRun> exact;
-  for (const ClusterRun& run : map_.exact) {
-    if (exact.empty() || exact.back().first_cluster + exact.back().clusters <
-                             run.first_cluster) {
-      exact.push_back(run);
-      continue;
-    }
-    const uint64_t end =
-        std::max(exact.back().first_cluster + exact.back().clusters,
-                 run.first_cluster + run.clusters);
-    exact.back().clusters = end - exact.back().first_cluster;
-  }
-  map_.exact = std::move(exact);
 }
 
 void OwnershipCollector::NameDisks() {
   const std::vector<L1Table>& tables = state_.model.l1_tables;
   std::vector<uint32_t> names(tables.size(), 0);
   map_.disk_names = {""};
+  map_.disk_snapshots = {std::nullopt};
   const auto rename = [&](uint32_t& disk) {
     if (disk >= tables.size() || tables[disk].active) {
       disk = 0;
@@ -397,7 +389,8 @@ void OwnershipCollector::NameDisks() {
       const std::string& name =
           table.snapshot_name.empty() ? table.snapshot_id : table.snapshot_name;
       names[disk] = static_cast<uint32_t>(map_.disk_names.size());
-      map_.disk_names.push_back(name.substr(0, kMaxNameBytes));
+      map_.disk_names.push_back(name);
+      map_.disk_snapshots.push_back(table.snapshot_index);
     }
     disk = names[disk];
   };

@@ -47,6 +47,7 @@ class OwnershipCollector {
 
   // Where damage is, and a little around it.
   void ChooseExact();
+  void MakeExact(const std::vector<ClusterRun>& wrong);
   void AddStructures(std::span<const L2Table> tables,
                      const RefcountStructures& structures);
   void AddStructure(const OwnedRun& run);

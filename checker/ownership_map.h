@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,8 @@ enum class ClusterClass : uint8_t {
   kVmState,
   kLeaked,   // counted, but nobody owns it
   kFree,     // neither owned nor counted
-  kUnknown,  // not owned, and its count cannot be read
+  kUnknown,  // no owner was found, and its count cannot be read or not all of
+             // the image was looked at
 };
 inline constexpr size_t kClusterClasses = 17;
 // "header", "refcount table", "data of snapshots only" ...
@@ -93,15 +95,17 @@ struct FileBin {
 struct GuestBin {
   uint64_t stored = 0;      // in the file, uncompressed
   uint64_t compressed = 0;  // in the file, compressed
-  uint64_t hit = 0;         // of these, in clusters with something wrong
 };
 
-// A range of a disk whose clusters are damaged.
+// A range of a disk whose clusters are damaged. Saved machine state is none.
 struct GuestHit {
   uint64_t offset_bytes = 0;
   uint64_t length_bytes = 0;
   uint64_t host_cluster = 0;
   uint32_t disk = 0;  // index into disk_names
+  // L1 entries that name the L2 table: the others are of snapshots with the
+  // same data, or of other places of a damaged disk.
+  uint64_t references = 1;
 };
 
 struct OwnershipMap {
@@ -120,6 +124,8 @@ struct OwnershipMap {
 
   // 0 is the active disk, then the snapshots that own anything listed.
   std::vector<std::string> disk_names;
+  // Their places in the snapshot table; of the active disk there is none.
+  std::vector<std::optional<uint64_t>> disk_snapshots;
 
   // All that is owned is in `owned`.
   bool complete = false;
@@ -130,6 +136,8 @@ struct OwnershipMap {
   // Where `owned` and `marks` have everything, if they have not everywhere;
   // sorted, disjoint.
   std::vector<ClusterRun> exact;
+  // There is more damage than could be exact.
+  bool exact_omitted = false;
   // Whether those of metadata are in `owned` wherever they are.
   bool all_metadata = false;
 

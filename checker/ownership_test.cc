@@ -272,5 +272,33 @@ TEST(OwnershipTest, CountsThatAreTooHighAreNoDamage) {
   EXPECT_THAT(map.hits, IsEmpty());
 }
 
+// What lies around several damaged places is charged once: all of it has room.
+TEST(OwnershipTest, SurroundingsThatOverlapAreExactTogether) {
+  ReversedImage image;
+  for (uint64_t i = 0; i < ReversedImage::kData; i += 10) {
+    image.SetCount(ReversedImage::kFirstData + i, 0);
+  }
+  const MemoryFile file = image.File();
+  const OwnershipMap map = MapOf(file);
+  EXPECT_FALSE(map.complete);
+  EXPECT_FALSE(map.exact_omitted);
+  ASSERT_THAT(map.exact, SizeIs(2));  // the header's, and all of this
+  EXPECT_GE(map.exact[1].clusters, ReversedImage::kData);
+}
+
+// Each damaged cluster of the disk is listed, or counted as left out.
+TEST(OwnershipTest, NoHitIsLost) {
+  ReversedImage image;
+  for (uint64_t i = 0; i < ReversedImage::kData; ++i) {
+    image.SetCount(ReversedImage::kFirstData + i, 0);
+  }
+  const MemoryFile file = image.File();
+  CheckOptions options;
+  options.jobs = 1;
+  const OwnershipMap map = MapOf(file, options);
+  EXPECT_EQ(map.hits.size() + map.hits_omitted, ReversedImage::kData);
+  EXPECT_EQ(map.hits.size(), OwnershipMap::kMaxRuns);
+}
+
 }  // namespace
 }  // namespace qcow2::checker

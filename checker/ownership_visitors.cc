@@ -79,6 +79,28 @@ void OwnershipCollector::CountVisitor::CompareRun(
   }
 }
 
+void OwnershipCollector::CountVisitor::VisitHole(uint64_t index,
+                                                 FindingSink& /*sink*/) {
+  const uint64_t entries = geometry_.refcount_block_entries();
+  const uint64_t base = blocks_[index]->table_index * entries;
+  const uint64_t first = std::max(base, references_.first_cluster());
+  const uint64_t end = std::min({base + entries, references_.end_cluster(),
+                                 collector_.map_.file_clusters});
+  constexpr uint64_t kChunk = ReferenceMap::kChunkClusters;
+  for (auto chunk =
+           std::lower_bound(chunks_.begin(), chunks_.end(), first / kChunk);
+       chunk != chunks_.end() && *chunk * kChunk < end; ++chunk) {
+    const uint64_t from = std::max(*chunk * kChunk, first);
+    const uint64_t to = std::min((*chunk + 1) * kChunk, end);
+    if (from >= to) continue;
+    references_.ForEachRun(
+        from, to,
+        [&](uint64_t run, uint64_t clusters, const ReferenceCell& cell) {
+          if (cell.count > 0) Add(run, clusters, ClusterMark::kCountTooLow);
+        });
+  }
+}
+
 void OwnershipCollector::CountVisitor::Add(uint64_t first, uint64_t clusters,
                                            ClusterMark mark) {
   if (!pending_.empty() && pending_.back().mark == mark &&
@@ -109,7 +131,6 @@ OwnershipCollector::OwnerVisitor::~OwnerVisitor() {
     GuestBin& bin = collector_.map_.guest_bins[i];
     bin.stored += guest_bins_[i].stored;
     bin.compressed += guest_bins_[i].compressed;
-    bin.hit += guest_bins_[i].hit;
   }
 }
 
@@ -125,6 +146,8 @@ void OwnershipCollector::OwnerVisitor::EndBatch() {
       ++map.hits_omitted;
     }
   }
+  map.hits_omitted += hits_omitted_;
+  hits_omitted_ = 0;
   hits_.clear();
 }
 
@@ -185,20 +208,18 @@ void OwnershipCollector::OwnerVisitor::CountGuest(const OwnedRun& run,
 }
 
 void OwnershipCollector::OwnerVisitor::NoteHits(const OwnedRun& run) {
+  if (run.owner == kOwnerVmState) return;
   collector_.damaged_.Intersect(
       run.first_cluster, run.clusters, [&](uint64_t first, uint64_t clusters) {
         const OwnedRun part =
             Cut(run, first, clusters, geometry_.cluster_size());
         if (part.guest_length_bytes == 0) return;
-        if (table_->active() && run.owner != kOwnerVmState) {
-          ForEachBin(guest_bins_, collector_.map_.guest_bin_clusters,
-                     part.guest_offset_bytes >> geometry_.cluster_bits(),
-                     geometry_.ClustersFor(part.guest_length_bytes),
-                     [](GuestBin& bin, uint64_t count) { bin.hit += count; });
+        if (hits_.size() >= OwnershipMap::kMaxRuns) {
+          ++hits_omitted_;
+          return;
         }
-        if (hits_.size() >= OwnershipMap::kMaxRuns) return;
         hits_.push_back({part.guest_offset_bytes, part.guest_length_bytes,
-                         first, part.disk});
+                         first, part.disk, part.references});
       });
 }
 

@@ -20,18 +20,20 @@ class OwnershipCollector::CountVisitor : public TableVisitor {
  public:
   CountVisitor(OwnershipCollector& collector,
                const std::vector<const RefcountBlock*>& blocks,
-               const ReferenceMap& references)
+               const ReferenceMap& references,
+               const std::vector<uint64_t>& chunks)
       : collector_(collector),
         geometry_(collector.geometry_),
         blocks_(blocks),
-        references_(references) {}
+        references_(references),
+        chunks_(chunks) {}
   ~CountVisitor() override { EndBatch(); }
 
   void VisitTable(uint64_t index, std::span<const std::byte> bytes,
                   const std::vector<UnreadableRange>& unreadable,
                   FindingSink& sink) override;
-  // Counts nothing; that something is in use all the same is a finding.
-  void VisitHole(uint64_t /*index*/, FindingSink& /*sink*/) override {}
+  // Counts nothing, whatever is in use.
+  void VisitHole(uint64_t index, FindingSink& sink) override;
   void EndBatch() override;
 
  private:
@@ -45,6 +47,7 @@ class OwnershipCollector::CountVisitor : public TableVisitor {
   const Geometry& geometry_;
   const std::vector<const RefcountBlock*>& blocks_;
   const ReferenceMap& references_;
+  const std::vector<uint64_t>& chunks_;  // of references_ that hold anything
   std::vector<MarkedRun> pending_;
 };
 
@@ -98,6 +101,7 @@ class OwnershipCollector::OwnerVisitor : public TableVisitor {
   std::vector<GuestBin> guest_bins_;
   std::vector<OwnedRun> pending_;
   std::vector<GuestHit> hits_;
+  uint64_t hits_omitted_ = 0;
 };
 
 }  // namespace qcow2::checker

@@ -66,6 +66,14 @@ const ProblemRow& RowOf(Problem problem) {
   return kProblems[static_cast<size_t>(problem)];
 }
 
+bool EndangersGuestData(Problem problem) {
+  return RowOf(problem).severity == Severity::kCorruption &&
+         problem != Problem::kL1CopiedWrong &&
+         problem != Problem::kL1CopiedMissing &&
+         problem != Problem::kL2CopiedMissing &&
+         problem != Problem::kCompressedCopied;
+}
+
 std::optional<Problem> FindProblem(std::string_view code_or_number) {
   for (const ProblemRow& row : kProblems) {
     if (row.code == code_or_number ||

@@ -84,6 +84,11 @@ struct RepairActionRow {
 // All rows in ascending order of their numbers.
 std::span<const ProblemRow> AllProblems();
 const ProblemRow& RowOf(Problem problem);
+// Whether a finding of a corruption says that guest data is lost or in danger.
+// A wrong COPIED flag takes none: one that is missing costs a copy, one of a
+// compressed cluster is not looked at, and that of an L1 entry is about one
+// table, although the finding names all that it maps.
+bool EndangersGuestData(Problem problem);
 // By code ("refcount-too-low") or number ("310").
 std::optional<Problem> FindProblem(std::string_view code_or_number);
 

@@ -15,6 +15,8 @@ using checker::ClusterClass;
 
 // Classes named of a stretch that is mixed, and owners of one that is not.
 constexpr size_t kMaxClassesNamed = 4;
+// Damaged snapshots that are named: a hostile image can have thousands.
+constexpr size_t kMaxSnapshotsListed = 64;
 
 std::string NameOfClass(size_t index) {
   return std::string(checker::NameOf(static_cast<ClusterClass>(index)));
@@ -90,18 +92,18 @@ std::string DescribeRange(const DamagedRange& range) {
                          range.offset_bytes);
 }
 
-std::string DescribeDamage(const PartitionDamage& damage, bool incomplete) {
-  if (damage.bytes == 0) {
-    return incomplete ? "nothing damaged that is listed" : "not hit";
-  }
+std::string DescribeDamage(const Picture& picture,
+                           const PartitionDamage& damage) {
+  const std::string words(HitInWords(picture, damage));
+  if (damage.bytes == 0) return words;
   std::vector<std::string> ranges;
   for (const DamagedRange& range : damage.ranges) {
     ranges.push_back(DescribeRange(range));
   }
-  return absl::StrCat("HIT: ", incomplete ? "at least " : "",
+  return absl::StrCat(words, ": ", picture.damage_incomplete ? "at least " : "",
                       HumanBytes(damage.bytes), " damaged (",
                       absl::StrJoin(ranges, ", "),
-                      damage.ranges.size() == 8 ? " ..." : "", " of the disk)");
+                      damage.more_ranges ? " ..." : "", " of the disk)");
 }
 
 }  // namespace
@@ -153,26 +155,56 @@ std::string DescribePartition(const GuestPartition& partition) {
                       partition.description, ")");
 }
 
-std::vector<std::string> DescribePartitionDamage(const Picture& picture) {
-  std::vector<std::string> lines;
+std::string_view HitInWords(const Picture& picture,
+                            const PartitionDamage& damage) {
+  if (damage.bytes > 0) return "HIT";
+  return picture.damage_incomplete ? "nothing damaged that is listed"
+                                   : "not hit";
+}
+
+std::vector<DamageLine> DescribePartitionDamage(const Picture& picture) {
+  std::vector<DamageLine> lines;
   if (picture.empty) return lines;
   const std::vector<GuestPartition>& partitions = picture.partitions.partitions;
   for (size_t i = 0; i < partitions.size(); ++i) {
-    lines.push_back(absl::StrCat(DescribePartition(partitions[i]), ", ",
-                                 HumanBytes(partitions[i].length_bytes), ": ",
-                                 DescribeDamage(picture.partition_damage[i],
-                                                picture.damage_incomplete)));
+    const PartitionDamage& damage = picture.partition_damage[i];
+    lines.push_back({absl::StrCat(DescribePartition(partitions[i]), ", ",
+                                  HumanBytes(partitions[i].length_bytes), ": ",
+                                  DescribeDamage(picture, damage)),
+                     damage.bytes > 0});
   }
   const PartitionDamage& outside = picture.partition_damage.back();
   if (outside.bytes > 0 || partitions.empty()) {
-    lines.push_back(absl::StrCat(
-        partitions.empty() ? "the disk: " : "outside all partitions: ",
-        DescribeDamage(outside, picture.damage_incomplete)));
-  }
-  for (const SnapshotDamage& snapshot : picture.damaged_snapshots) {
     lines.push_back(
-        absl::StrCat("snapshot '", checker::Printable(snapshot.name),
-                     "': ", HumanBytes(snapshot.bytes), " damaged"));
+        {absl::StrCat(
+             partitions.empty() ? "the disk: " : "outside all partitions: ",
+             DescribeDamage(picture, outside)),
+         outside.bytes > 0});
+  }
+  const size_t listed =
+      std::min(picture.damaged_snapshots.size(), kMaxSnapshotsListed);
+  for (size_t i = 0; i < listed; ++i) {
+    const SnapshotDamage& snapshot = picture.damaged_snapshots[i];
+    lines.push_back(
+        {absl::StrCat("snapshot '", checker::Printable(snapshot.name),
+                      "': ", HumanBytes(snapshot.bytes), " damaged"),
+         true});
+  }
+  if (picture.other_references > 0) {
+    lines.push_back(
+        {absl::StrCat("what shares L2 tables with them is hit as well: up to ",
+                      Counted(picture.other_references, "more L1 entry names",
+                              "more L1 entries name"),
+                      " the same table, of snapshots or of the disk"),
+         true});
+  }
+  if (picture.damaged_snapshots.size() > listed) {
+    lines.push_back(
+        {absl::StrCat("and ",
+                      Counted(picture.damaged_snapshots.size() - listed,
+                              "more snapshot", "more snapshots"),
+                      " with something damaged"),
+         true});
   }
   return lines;
 }
@@ -185,12 +217,17 @@ std::vector<std::string> DescribeLimits(const Picture& picture) {
         "owns what.");
     return limits;
   }
-  if (!picture.complete) {
+  if (!picture.complete && !picture.cut_short) {
     limits.push_back(absl::StrCat(
         "The file has too many runs to draw each: the map counts clusters in "
         "stretches of ",
-        HumanBytes(picture.bin_clusters * picture.cluster_size_bytes),
-        ". Around damage it is exact."));
+        HumanBytes(picture.bin_clusters * picture.cluster_size_bytes), ". ",
+        picture.all_metadata ? "Metadata is drawn exactly"
+                             : "Metadata, too, is exact around damage only",
+        picture.exact_omitted
+            ? "; so are the first places with damage, but there are too many "
+              "for all."
+            : "; so is what lies around damage."));
   }
   if (picture.owners_omitted > 0) {
     limits.push_back(absl::StrCat(
@@ -202,10 +239,11 @@ std::vector<std::string> DescribeLimits(const Picture& picture) {
         Counted(picture.marks_omitted, "more run", "more runs") +
         " of leaked or wrongly counted clusters are in the sums only.");
   }
-  if (picture.damage_incomplete) {
+  if (picture.damage_incomplete && !picture.cut_short) {
     limits.emplace_back(
-        "Not every finding is listed (see --max-problems), so that there may "
-        "be more damage than the map of the disk shows.");
+        "There may be more damage than the map of the disk shows: not every "
+        "finding is listed (see --max-problems), or not all of the image could "
+        "be read.");
   }
   if (picture.external_data_file) {
     limits.emplace_back(

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/picture/picture.h"
@@ -24,9 +25,19 @@ std::vector<std::string> DescribeStretch(const Picture& picture, uint64_t first,
 // "partition 2 (Linux filesystem, 'root')".
 std::string DescribePartition(const GuestPartition& partition);
 
+// What is said of a partition, a snapshot, or the rest of the disk.
+struct DamageLine {
+  std::string text;
+  bool hit = false;
+};
+
 // The partitions, with what is damaged in each, and what is damaged elsewhere:
 // a line each. What is not hit is said to be so.
-std::vector<std::string> DescribePartitionDamage(const Picture& picture);
+std::vector<DamageLine> DescribePartitionDamage(const Picture& picture);
+
+// "HIT", "not hit", or what can be said where not all is known.
+std::string_view HitInWords(const Picture& picture,
+                            const PartitionDamage& damage);
 
 // What the picture does not show, or not exactly; empty if there is nothing of
 // the kind.

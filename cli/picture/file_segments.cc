@@ -1,9 +1,12 @@
 #include "cli/picture/file_segments.h"
 
 #include <algorithm>
+#include <array>
+#include <set>
 #include <tuple>
 #include <utility>
 
+#include "checker/ownership_runs.h"
 #include "checker/problems.h"
 
 namespace qcow2::cli {
@@ -13,19 +16,11 @@ using checker::ClusterClass;
 using checker::ClusterMark;
 using checker::ClusterRun;
 using checker::Finding;
-using checker::OwnedRun;
 using checker::OwnershipMap;
 using checker::Severity;
 using checker::Structure;
 
 namespace {
-
-// Owners followed at the same time; Segment::kMaxOwners of them are shown.
-constexpr size_t kMaxOpen = 64;
-
-bool IsData(const OwnedRun& run) {
-  return (run.owner & checker::kMetadataOwners) == 0;
-}
 
 // The clusters a finding is about, none if it is about none.
 ClusterRun PlaceOf(const Finding& finding, const OwnershipMap& map) {
@@ -62,6 +57,26 @@ uint32_t MarksOf(ClusterMark mark) {
   return 0;
 }
 
+// The marks of what is open at a cluster, whatever how much that is.
+class OpenMarks {
+ public:
+  void Take(uint32_t marks, bool begins) {
+    for (size_t bit = 0; bit < counts_.size(); ++bit) {
+      if ((marks >> bit & 1) != 0) counts_[bit] += begins ? 1 : -1;
+    }
+  }
+  uint32_t marks() const {
+    uint32_t marks = 0;
+    for (size_t bit = 0; bit < counts_.size(); ++bit) {
+      if (counts_[bit] > 0) marks |= 1u << bit;
+    }
+    return marks;
+  }
+
+ private:
+  std::array<int64_t, kSegmentMarks> counts_ = {};
+};
+
 // Cuts the file into segments: goes along the clusters and keeps what is open
 // at each.
 class Sweep {
@@ -84,15 +99,15 @@ class Sweep {
   // The segment from `first` to `end` with what is open; nothing if nothing is
   // known of it.
   void Emit(uint64_t first, uint64_t end, std::vector<Segment>& segments) const;
-  OwnedRun Cut(OwnedRun run, uint64_t first, uint64_t clusters) const;
 
   const OwnershipMap& map_;
   std::vector<PlacedFinding> findings_;
   std::vector<Event> events_;
-  std::vector<uint32_t> open_owners_;
-  uint64_t open_owner_count_ = 0;
-  std::vector<uint32_t> open_marks_;
-  std::vector<uint32_t> open_findings_;
+  // The owner that gives a segment its class first. There can be thousands.
+  std::set<std::pair<ClusterClass, uint32_t>> open_owners_;
+  std::set<uint32_t> open_findings_;
+  OpenMarks open_marks_;
+  uint64_t open_leaks_ = 0;
   uint64_t open_exact_ = 0;
 };
 
@@ -133,23 +148,27 @@ void Sweep::Add(Kind kind, size_t index, uint64_t first, uint64_t clusters) {
 }
 
 void Sweep::Take(const Event& event) {
-  const auto take = [&](std::vector<uint32_t>& open) {
-    if (!event.begins) {
-      std::erase(open, event.index);
-    } else if (open.size() < kMaxOpen) {
-      open.push_back(event.index);
+  const auto take = [&](auto& open, auto value) {
+    if (event.begins) {
+      open.insert(value);
+    } else {
+      open.erase(value);
     }
   };
   switch (event.kind) {
     case Kind::kOwner:
-      open_owner_count_ += event.begins ? 1 : -1;
-      take(open_owners_);
+      take(open_owners_,
+           std::pair(map_.owned[event.index].cluster_class, event.index));
       break;
     case Kind::kMark:
-      take(open_marks_);
+      open_marks_.Take(MarksOf(map_.marks[event.index].mark), event.begins);
+      if (map_.marks[event.index].mark == ClusterMark::kLeaked) {
+        open_leaks_ += event.begins ? 1 : -1;
+      }
       break;
     case Kind::kFinding:
-      take(open_findings_);
+      open_marks_.Take(findings_[event.index].marks, event.begins);
+      take(open_findings_, event.index);
       break;
     case Kind::kExact:
       open_exact_ += event.begins ? 1 : -1;
@@ -171,65 +190,39 @@ std::vector<Segment> Sweep::Run() {
 
 void Sweep::Emit(uint64_t first, uint64_t end,
                  std::vector<Segment>& segments) const {
+  // Somebody may own it who is not listed.
+  if (open_owners_.empty() && open_leaks_ == 0 && open_exact_ == 0) return;
   Segment segment;
   segment.first_cluster = first;
   segment.clusters = end - first;
-  bool leaked = false;
-  for (const uint32_t index : open_marks_) {
-    leaked |= map_.marks[index].mark == ClusterMark::kLeaked;
-    segment.marks |= MarksOf(map_.marks[index].mark);
-  }
+  segment.marks = open_marks_.marks();
   for (const uint32_t index : open_findings_) {
-    segment.marks |= findings_[index].marks;
-    if (segment.findings.size() < Segment::kMaxFindings) {
-      segment.findings.push_back(findings_[index].id);
-    }
+    if (segment.findings.size() == Segment::kMaxFindings) break;
+    segment.findings.push_back(findings_[index].id);
   }
-  // Somebody may own it who is not listed.
-  if (open_owners_.empty() && !leaked && open_exact_ == 0) return;
-  std::vector<OwnedRun> owners;
-  for (const uint32_t index : open_owners_) owners.push_back(map_.owned[index]);
-  std::stable_sort(owners.begin(), owners.end(),
-                   [](const OwnedRun& a, const OwnedRun& b) {
-                     return a.cluster_class < b.cluster_class;
-                   });
-  const size_t shown = std::min(owners.size(), Segment::kMaxOwners);
-  segment.more_owners = open_owner_count_ - shown;
-  owners.resize(shown);
-  for (OwnedRun& owner : owners) owner = Cut(owner, first, segment.clusters);
-  if (!owners.empty()) {
-    segment.cluster_class = owners[0].cluster_class;
-  } else if (leaked) {
+  for (const auto& [cluster_class, index] : open_owners_) {
+    if (segment.owners.size() == Segment::kMaxOwners) break;
+    segment.owners.push_back(checker::Cut(
+        map_.owned[index], first, segment.clusters, map_.cluster_size_bytes));
+  }
+  segment.more_owners = open_owners_.size() - segment.owners.size();
+  if (!segment.owners.empty()) {
+    segment.cluster_class = segment.owners[0].cluster_class;
+  } else if (open_leaks_ > 0) {
     segment.cluster_class = ClusterClass::kLeaked;
   } else if ((segment.marks & kMarkUnknown) != 0 || !map_.counts_known ||
-             map_.owners_omitted > 0) {
+             map_.cut_short || map_.owners_omitted > 0) {
     segment.cluster_class = ClusterClass::kUnknown;
   }
-  segment.owners = std::move(owners);
   segments.push_back(std::move(segment));
-}
-
-OwnedRun Sweep::Cut(OwnedRun run, uint64_t first, uint64_t clusters) const {
-  if (IsData(run) && run.owner != checker::kOwnerCompressedData) {
-    const uint64_t skipped =
-        std::min((first - run.first_cluster) * map_.cluster_size_bytes,
-                 run.guest_length_bytes);
-    run.guest_offset_bytes += skipped;
-    run.guest_length_bytes = std::min(run.guest_length_bytes - skipped,
-                                      clusters * map_.cluster_size_bytes);
-  }
-  run.first_cluster = first;
-  run.clusters = clusters;
-  return run;
 }
 
 }  // namespace
 
 uint32_t MarksOfFinding(const Finding& finding) {
   if (finding.suspect_orphan) return kMarkSuspect;
-  return checker::RowOf(finding.problem).severity == Severity::kCorruption
-             ? uint32_t{kMarkDamaged}
-             : 0;
+  return checker::EndangersGuestData(finding.problem) ? uint32_t{kMarkDamaged}
+                                                      : 0;
 }
 
 std::vector<Segment> CutIntoSegments(const OwnershipMap& map,

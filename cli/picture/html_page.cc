@@ -34,6 +34,8 @@ using checker::Finding;
 using checker::ProblemRow;
 using checker::Severity;
 
+// What names in the image make long is cut off there.
+constexpr size_t kMaxFindingsBytes = size_t{8} << 20;
 // Consequences listed below their cause.
 constexpr size_t kMaxConsequences = 50;
 
@@ -154,10 +156,8 @@ std::string Hits(const Picture& picture) {
   std::string section =
       "<section aria-labelledby=\"hits-title\">\n<h2 id=\"hits-title\">What of "
       "the guest is hit</h2>\n<ul class=\"hits\">\n";
-  for (const std::string& line : DescribePartitionDamage(picture)) {
-    const bool hit =
-        line.find(": HIT: ") != std::string::npos || line.ends_with(" damaged");
-    section += Element("li", hit ? "hit" : "", line);
+  for (const DamageLine& line : DescribePartitionDamage(picture)) {
+    section += Element("li", line.hit ? "hit" : "", line.text);
   }
   section += "</ul>\n";
   for (const std::string& note : picture.partitions.notes) {
@@ -216,10 +216,14 @@ std::string Partitions(const Picture& picture) {
   std::string list = "<ul class=\"partitions\">\n";
   for (size_t i = 0; i < partitions.size(); ++i) {
     const bool hit = picture.partition_damage[i].bytes > 0;
+    const std::string number = std::to_string(partitions[i].number);
+    // The map does not reach those that begin behind the disk's end.
+    const bool on_map = partitions[i].offset_bytes < picture.guest_size_bytes;
     list += "<li>" + Swatch("fill-" + std::to_string(i % kPartitionTints)) +
-            "<button type=\"button\" data-partition=\"" + std::to_string(i) +
-            "\">" + std::to_string(partitions[i].number) + "</button> <span>" +
-            Markup(partitions[i].description) + ", " +
+            (on_map ? "<button type=\"button\" data-partition=\"" +
+                          std::to_string(i) + "\">" + number + "</button>"
+                    : number) +
+            " <span>" + Markup(partitions[i].description) + ", " +
             HumanBytes(partitions[i].length_bytes) + "</span>" +
             (hit ? " <span class=\"badge bad\">HIT</span>" : "") + "</li>\n";
   }
@@ -234,8 +238,9 @@ std::string Partitions(const Picture& picture) {
 // Writes the findings, as many as there is room for.
 class FindingsWriter {
  public:
-  FindingsWriter(const ImageReport& report, bool has_map)
-      : report_(report), has_map_(has_map) {}
+  // `file_clusters` is what the map shows of the file, 0: there is no map.
+  FindingsWriter(const ImageReport& report, uint64_t file_clusters)
+      : report_(report), file_clusters_(file_clusters) {}
 
   std::string Write();
 
@@ -247,12 +252,20 @@ class FindingsWriter {
   std::string Sentence(const Finding& finding, std::string_view code) const;
 
   const ImageReport& report_;
-  const bool has_map_;
+  const uint64_t file_clusters_;
+  // Whether one more finding has room on the page.
+  bool HasRoom(size_t section_bytes) const {
+    return written_ < kMaxPageFindings &&
+           bytes_ + section_bytes < kMaxFindingsBytes;
+  }
+
   size_t written_ = 0;
+  size_t bytes_ = 0;  // of the groups before
 };
 
 std::string FindingsWriter::ShowButton(const Finding& finding) const {
-  if (!has_map_ || !finding.host.has_value() || finding.host->clusters == 0) {
+  if (!finding.host.has_value() || finding.host->clusters == 0 ||
+      finding.host->first_cluster >= file_clusters_) {
     return {};
   }
   return "<button type=\"button\" data-cluster=\"" +
@@ -332,10 +345,27 @@ std::string FindingsWriter::GroupSection(const FindingGroup& group,
   }
   section += "<ol>\n";
   for (const Finding* finding : group.findings) {
-    if (written_ >= kMaxPageFindings) break;
+    if (!HasRoom(section.size())) break;
     section += Item(*finding, consequences);
   }
   return section + "</ol>\n</article>\n";
+}
+
+// In place of findings, if there are none.
+std::string_view NothingFound(const CheckReport& found) {
+  if (found.cancelled) {
+    return "Nothing was found until the check was cancelled.";
+  }
+  switch (found.status) {
+    case checker::CheckStatus::kError:
+      return "Nothing is known about the image.";
+    case checker::CheckStatus::kInconclusive:
+      return "Nothing was found in what could be read.";
+    case checker::CheckStatus::kClean:
+      return "Nothing is wrong.";
+    default:
+      return "None is listed.";
+  }
 }
 
 std::string FindingsWriter::Write() {
@@ -344,11 +374,9 @@ std::string FindingsWriter::Write() {
   std::string text;
   for (const FindingGroup& group : arrangement.groups) {
     text += GroupSection(group, arrangement.consequences);
+    bytes_ = text.size();
   }
-  if (text.empty()) text = Element("p", "", "Nothing is wrong.");
-  if (found.status == checker::CheckStatus::kError && found.problems.empty()) {
-    text = Element("p", "", "Nothing is known about the image.");
-  }
+  if (text.empty()) text = Element("p", "", NothingFound(found));
   const size_t listed = found.problems.size() + found.warnings.size();
   const uint64_t omitted =
       found.problems_omitted + (listed > written_ ? listed - written_ : 0);
@@ -359,6 +387,21 @@ std::string FindingsWriter::Write() {
                         "with --max-problems lists all.");
   }
   return text;
+}
+
+// Markup() of a text about the program: no line is broken inside an option,
+// between its dashes and its name.
+std::string MarkupOfAdvice(std::string_view text) {
+  std::string markup = Markup(text);
+  for (size_t begin = markup.find("--"); begin != std::string::npos;) {
+    const size_t end =
+        std::min(markup.find_first_of(" ,;.()&", begin), markup.size());
+    const std::string option = "<span class=\"option\">" +
+                               markup.substr(begin, end - begin) + "</span>";
+    markup.replace(begin, end - begin, option);
+    begin = markup.find("--", begin + option.size());
+  }
+  return markup;
 }
 
 std::string Transaction(const ImageReport& report) {
@@ -375,8 +418,8 @@ std::string Transaction(const ImageReport& report) {
   }
   return "<section aria-labelledby=\"repair-title\">\n<h2 "
          "id=\"repair-title\">The repair</h2>\n<pre>" +
-         lines + "</pre>\n<h3>What to do</h3>\n" +
-         Element("p", "advice", AdviceInWords(report)) + "</section>\n";
+         lines + "</pre>\n<h3>What to do</h3>\n" + "<p class=\"advice\">" +
+         MarkupOfAdvice(AdviceInWords(report)) + "</p>\n</section>\n";
 }
 
 // The last part of a path.
@@ -419,18 +462,21 @@ std::string HtmlPage(const ImageReport& report, const Picture& picture,
        {"status", std::string(NameOf(StatusOf(report)))},
        {"name", Markup(found.image.path)},
        {"verdict", Markup(verdict)},
-       {"advice",
-        report.transaction.has_value() ? "" : Markup(AdviceInWords(report))},
+       {"advice", report.transaction.has_value()
+                      ? ""
+                      : MarkupOfAdvice(AdviceInWords(report))},
        {"facts", Facts(found, now)},
        {"errors", Errors(report)},
        {"hits", Hits(picture)},
        {"limits", Limits(picture)},
+       {"file_bar", FillIn(kZoomBar, {{"map", "the file"}})},
+       {"guest_bar", FillIn(kZoomBar, {{"map", "the guest's disk"}})},
        {"file_size", HumanBytes(picture.file_size_bytes)},
        {"guest_size", HumanBytes(picture.guest_size_bytes)},
        {"legend", Legend(picture)},
        {"partitions", Partitions(picture)},
        {"svg", picture.empty ? "" : SvgElement(picture)},
-       {"findings", FindingsWriter(report, !picture.empty).Write()},
+       {"findings", FindingsWriter(report, picture.file_clusters).Write()},
        {"transaction", Transaction(report)},
        {"footer",
         Markup(std::string(kToolName) + " " + std::string(kToolVersion) +

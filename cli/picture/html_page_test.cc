@@ -1,6 +1,7 @@
 // The page as text; tests/browser has it looked at by a browser.
 #include "cli/picture/html_page.h"
 
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,9 +41,11 @@ std::string PageOf(const ImageReport& report) {
 
 // A check of an image in memory, and its page.
 std::string PageOf(TestImage& image, GuestPartitions partitions,
-                   const std::string& path) {
+                   const std::string& path,
+                   const std::atomic<bool>* cancel = nullptr) {
   checker::OwnershipMap ownership;
   checker::CheckOptions options;
+  options.cancel = cancel;
   options.ownership = &ownership;
   const ImageReport report{
       .found = checker::CheckImage(image.file(), path, options)};
@@ -75,6 +78,50 @@ TEST(HtmlPageTest, SaysWhatTheReportSays) {
   EXPECT_TRUE(Has(unopened, "<header class=\"error\">"));
   EXPECT_TRUE(Has(unopened, "What could not be done"));
   EXPECT_TRUE(Has(unopened, "Nothing is known about the image."));
+}
+
+TEST(HtmlPageTest, ACancelledCheckIsNoVerdict) {
+  TestImage image;
+  const std::atomic<bool> cancel{true};
+  const std::string page = PageOf(image, {}, "memory", &cancel);
+  for (const char* part : {"Nothing is wrong", "not hit", ">free ", "too many",
+                           "--max-problems"}) {
+    EXPECT_FALSE(Has(page, part)) << part;
+  }
+  EXPECT_TRUE(Has(page, "Nothing was found until the check was cancelled."));
+  EXPECT_TRUE(Has(page, "nothing damaged that is listed"));
+  EXPECT_TRUE(Has(page, "unknown <b>"));
+}
+
+// What a partition is called decides nothing.
+TEST(HtmlPageTest, OnlyWhatIsHitIsMarkedSo) {
+  TestImage image;
+  GuestPartitions partitions;
+  partitions.table = "GPT";
+  partitions.partitions = {{1, 0, 0x3000, "a: HIT: all damaged"}};
+  EXPECT_FALSE(Has(PageOf(image, partitions, "memory"), "<li class=\"hit\">"));
+  image.SetCount(TestImage::kData, 0);
+  EXPECT_TRUE(Has(PageOf(image, partitions, "memory"), "<li class=\"hit\">"));
+}
+
+// There is nothing to show behind the ends of the maps.
+TEST(HtmlPageTest, ButtonsLeadToPlacesOnTheMaps) {
+  TestImage image;
+  image.SetL2(0, image.OffsetOf(1000) | kCopiedFlag);
+  GuestPartitions partitions;
+  partitions.table = "MBR";
+  partitions.partitions = {{1, 0, 0x3000, "first"},
+                           {2, uint64_t{1} << 40, 0x3000, "far behind"}};
+  const std::string page = PageOf(image, partitions, "memory");
+  EXPECT_TRUE(Has(page, "l2-entry-past-end"));
+  EXPECT_FALSE(Has(page, "data-cluster=\"1000\""));
+  EXPECT_TRUE(Has(page, "data-partition=\"0\""));
+  EXPECT_FALSE(Has(page, "data-partition=\"1\""));
+}
+
+TEST(HtmlPageTest, OptionsStayOnOneLine) {
+  EXPECT_TRUE(Has(PageOf({.found = CorruptReport()}),
+                  "<span class=\"option\">--repair</span>"));
 }
 
 TEST(HtmlPageTest, HasTheTransactionOfARepair) {

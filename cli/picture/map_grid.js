@@ -262,11 +262,14 @@ class Grid {
     this.draw();
   }
 
-  focusOn(first, count) {
+  // What reaches past the end of the map is cut off there.
+  focusOn(place, length) {
+    const first = Math.min(Math.max(place, 0), this.source.total - 1);
+    const count = Math.max(1, Math.min(length, this.source.total - first));
     const around = Math.max(32, count);
     this.show(first - around, first + count + around);
     this.layout();
-    this.moveTo(Math.max(first, 0));
+    this.moveTo(first);
     this.element.scrollIntoView({block: 'nearest'});
     this.canvas.focus({preventScroll: true});
   }

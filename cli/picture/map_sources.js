@@ -39,8 +39,19 @@ class FileSource {
     this.total = data.clusters;
     this.segments = data.segments;
     this.bins = spread(data.rest);
-    this.places = this.segments.filter((s) => s[3] & (MARK_BAD | MARK_SUSPECT));
+    this.places = this.placesOfDamage();
     this.hidden = new Set();
+  }
+
+  // [[first, count, ...], ...]: segments, and stretches with what is in none.
+  placesOfDamage() {
+    const segments =
+        this.segments.filter((s) => s[3] & (MARK_BAD | MARK_SUSPECT));
+    const size = data.binClusters;
+    const stretches =
+        this.bins.map(([marks], i) => [i * size, size, marks])
+            .filter(([first, , marks]) => marks & MARK_BAD && first < this.total);
+    return segments.concat(stretches).sort((a, b) => a[0] - b[0]);
   }
 
   // Clusters by class, and marks, of [begin, end).
@@ -177,7 +188,7 @@ class FileSource {
 }
 
 // The guest's disk: segments [first, count, host cluster, compressed], or bins
-// [stored, compressed, hit] in clusters.
+// [stored, compressed] in clusters.
 class GuestSource {
   constructor() {
     this.total = data.guest.clusters;

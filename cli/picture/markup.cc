@@ -37,4 +37,16 @@ std::string Markup(std::string_view text) {
   return markup;
 }
 
+std::string CutText(std::string_view text, size_t bytes) {
+  std::string printable = checker::Printable(text);
+  if (printable.size() <= bytes) return printable;
+  // Not inside a character: its bytes but the first are 10xxxxxx.
+  while (bytes > 0 &&
+         (static_cast<unsigned char>(printable[bytes]) & 0xc0) == 0x80) {
+    --bytes;
+  }
+  printable.resize(bytes);
+  return printable + "...";
+}
+
 }  // namespace qcow2::cli

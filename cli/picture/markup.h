@@ -4,6 +4,7 @@
 #ifndef CLI_PICTURE_MARKUP_H_
 #define CLI_PICTURE_MARKUP_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,10 @@ namespace qcow2::cli {
 // the value of an attribute in quotes: what no document may have is shown as
 // Printable() does, what would be markup as references to characters.
 std::string Markup(std::string_view text);
+
+// `text` as Printable() shows it, if that takes at most `bytes` bytes; else the
+// beginning of it and "...".
+std::string CutText(std::string_view text, size_t bytes);
 
 }  // namespace qcow2::cli
 

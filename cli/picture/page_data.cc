@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "checker/ownership_runs.h"
 #include "checker/printable.h"
 #include "checker/problems.h"
 #include "cli/picture/describe.h"
@@ -18,12 +19,12 @@
 namespace qcow2::cli {
 namespace {
 
+// Of so many segments only the first owners are in the data.
+constexpr size_t kManySegments = 32768;
+constexpr size_t kOwnersOfMany = 2;
+
 using Json = nlohmann::ordered_json;
 using checker::OwnedRun;
-
-bool IsData(const OwnedRun& owner) {
-  return (owner.owner & checker::kMetadataOwners) == 0;
-}
 
 // The place of the owner's bit: its kind in the data.
 int KindOf(const OwnedRun& owner) { return __builtin_ctz(owner.owner); }
@@ -63,25 +64,24 @@ Json Classes() {
   return classes;
 }
 
-uint64_t ClustersOf(uint64_t bytes, uint64_t cluster_size) {
-  return bytes / cluster_size + (bytes % cluster_size != 0 ? 1 : 0);
-}
-
 // There can be many segments: they are written as text, without values made of
 // them first.
 void AppendOwner(const OwnedRun& owner, uint64_t cluster_size,
                  std::string& text) {
   absl::StrAppend(&text, "[", KindOf(owner), ",", owner.disk, ",",
                   owner.references);
-  if (IsData(owner)) {
+  if (checker::IsData(owner)) {
     absl::StrAppend(&text, ",", owner.guest_offset_bytes / cluster_size, ",",
-                    ClustersOf(owner.guest_length_bytes, cluster_size), "]");
+                    ClustersFor(owner.guest_length_bytes, cluster_size), "]");
   } else {
     absl::StrAppend(&text, ",", owner.index, "]");
   }
 }
 
 std::string Segments(const Picture& picture) {
+  const size_t most = picture.segments.size() > kManySegments
+                          ? kOwnersOfMany
+                          : Segment::kMaxOwners;
   std::string text = "[";
   for (const Segment& segment : picture.segments) {
     absl::StrAppend(&text, text.size() > 1 ? ",[" : "[", segment.first_cluster,
@@ -90,16 +90,19 @@ std::string Segments(const Picture& picture) {
                     segment.marks);
     // What is empty at the end is left out.
     const bool findings = !segment.findings.empty();
-    const bool more = segment.more_owners > 0 || findings;
+    const size_t listed = std::min(segment.owners.size(), most);
+    const uint64_t hidden =
+        segment.more_owners + (segment.owners.size() - listed);
+    const bool more = hidden > 0 || findings;
     if (!segment.owners.empty() || more) {
       text += ",[";
-      for (size_t i = 0; i < segment.owners.size(); ++i) {
+      for (size_t i = 0; i < listed; ++i) {
         if (i > 0) text += ',';
         AppendOwner(segment.owners[i], picture.cluster_size_bytes, text);
       }
       text += ']';
     }
-    if (more) absl::StrAppend(&text, ",", segment.more_owners);
+    if (more) absl::StrAppend(&text, ",", hidden);
     if (findings) {
       absl::StrAppend(&text, ",[", absl::StrJoin(segment.findings, ","), "]");
     }
@@ -160,7 +163,7 @@ Json GuestBins(const Picture& picture) {
   RunLengths runs;
   if (!picture.guest_complete) {
     for (const checker::GuestBin& bin : picture.guest_bins) {
-      runs.Add({bin.stored, bin.compressed, bin.hit});
+      runs.Add({bin.stored, bin.compressed});
     }
   }
   return runs.Take();
@@ -173,7 +176,8 @@ Json GuestDamage(const Picture& picture) {
     const uint64_t size = picture.cluster_size_bytes;
     const uint64_t first = std::max(end, range.offset_bytes / size);
     const uint64_t stop =
-        ClustersOf(range.offset_bytes + range.length_bytes, size);
+        std::min(ClustersFor(range.offset_bytes + range.length_bytes, size),
+                 ClustersFor(picture.guest_size_bytes, size));
     if (stop <= first) continue;
     damaged.push_back({first, stop - first});
     end = stop;
@@ -186,7 +190,7 @@ Json Guest(const Picture& picture) {
   Json segments = Json::array();
   for (const GuestSegment& segment : picture.guest_segments) {
     segments.push_back({segment.offset_bytes / size,
-                        ClustersOf(segment.length_bytes, size),
+                        ClustersFor(segment.length_bytes, size),
                         segment.first_cluster, segment.compressed ? 1 : 0});
   }
   Json partitions = Json::array();
@@ -197,7 +201,7 @@ Json Guest(const Picture& picture) {
                           {"name", DescribePartition(partition)},
                           {"tint", tint++ % kPartitionTints}});
   }
-  return {{"clusters", ClustersOf(picture.guest_size_bytes, size)},
+  return {{"clusters", ClustersFor(picture.guest_size_bytes, size)},
           {"complete", picture.guest_complete},
           {"segments", std::move(segments)},
           {"binClusters", picture.guest_bin_bytes / size},

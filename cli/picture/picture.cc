@@ -1,20 +1,25 @@
 #include "cli/picture/picture.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "checker/ownership_runs.h"
 #include "checker/printable.h"
 #include "checker/problems.h"
 #include "cli/picture/file_segments.h"
+#include "cli/picture/markup.h"
 #include "cli/units.h"
 
 namespace qcow2::cli {
 namespace {
 
 using checker::CheckReport;
+using checker::CheckStatus;
 using checker::FileBin;
 using checker::Finding;
 using checker::OwnedRun;
@@ -23,23 +28,10 @@ using checker::Severity;
 
 // Ranges of a partition that are listed.
 constexpr size_t kMaxPartitionRanges = 8;
-
-bool IsData(const OwnedRun& run) {
-  return (run.owner & checker::kMetadataOwners) == 0;
-}
-
-// Calls `visit(bin, clusters)` for the part of the segment in each bin.
-template <typename Visit>
-void ForEachBinOf(const Segment& segment, uint64_t bin_clusters, Visit visit) {
-  uint64_t first = segment.first_cluster;
-  const uint64_t end = first + segment.clusters;
-  while (first < end) {
-    const uint64_t stop =
-        std::min(end, (first / bin_clusters + 1) * bin_clusters);
-    visit(first / bin_clusters, stop - first);
-    first = stop;
-  }
-}
+// Names are what makes a page large if they are long, and there are many.
+constexpr size_t kManyDisks = 4096;
+constexpr size_t kMaxNameBytes = 200;
+constexpr size_t kMaxNameBytesOfMany = 40;
 
 void FillBins(const OwnershipMap& map, Picture& picture) {
   picture.bin_clusters = map.bin_clusters;
@@ -60,16 +52,17 @@ void FillBins(const OwnershipMap& map, Picture& picture) {
   picture.rest = map.bins;
   for (const Segment& segment : picture.segments) {
     const auto index = static_cast<size_t>(segment.cluster_class);
-    ForEachBinOf(segment, map.bin_clusters, [&](uint64_t bin, uint64_t count) {
-      FileBin& rest = picture.rest[bin];
-      rest.clusters[index] -= std::min(rest.clusters[index], count);
-      if ((segment.marks & kMarkOverlap) != 0) {
-        rest.overlapping -= std::min(rest.overlapping, count);
-      }
-      if ((segment.marks & kMarkDamaged) != 0) {
-        rest.count_too_low -= std::min(rest.count_too_low, count);
-      }
-    });
+    checker::ForEachBin(
+        picture.rest, map.bin_clusters, segment.first_cluster, segment.clusters,
+        [&](FileBin& rest, uint64_t count) {
+          rest.clusters[index] -= std::min(rest.clusters[index], count);
+          if ((segment.marks & kMarkOverlap) != 0) {
+            rest.overlapping -= std::min(rest.overlapping, count);
+          }
+          if ((segment.marks & kMarkDamaged) != 0) {
+            rest.count_too_low -= std::min(rest.count_too_low, count);
+          }
+        });
   }
 }
 
@@ -81,8 +74,8 @@ void FillGuest(const OwnershipMap& map, Picture& picture) {
   picture.guest_bin_bytes = map.guest_bin_clusters * map.cluster_size_bytes;
   picture.guest_bins = map.guest_bins;
   for (const OwnedRun& run : map.owned) {
-    if (!IsData(run) || run.disk != 0 || run.owner == checker::kOwnerVmState ||
-        run.guest_length_bytes == 0) {
+    if (!checker::IsData(run) || run.disk != 0 ||
+        run.owner == checker::kOwnerVmState || run.guest_length_bytes == 0) {
       continue;
     }
     picture.guest_segments.push_back(
@@ -125,60 +118,71 @@ uint64_t BytesOf(const std::vector<DamagedRange>& ranges) {
   return bytes;
 }
 
-// A flag of an L1 entry that is wrong takes nothing from the guest, although
-// the finding names all that the entry maps.
-bool DamagesGuest(const Finding& finding) {
-  return (MarksOfFinding(finding) & kMarkDamaged) != 0 &&
-         finding.problem != checker::Problem::kL1CopiedWrong &&
-         finding.problem != checker::Problem::kL1CopiedMissing;
+// What is damaged of one disk.
+struct DiskDamage {
+  std::string name;
+  std::vector<DamagedRange> ranges;
+};
+
+// By the disk's place in the snapshot table, the active one first.
+using DamageByDisk = std::map<std::optional<uint64_t>, DiskDamage>;
+
+// Of the clusters with something wrong.
+void AddHits(const OwnershipMap& map, DamageByDisk& damage) {
+  for (const checker::GuestHit& hit : map.hits) {
+    DiskDamage& disk = damage[map.disk_snapshots[hit.disk]];
+    disk.name = map.disk_names[hit.disk];
+    disk.ranges.push_back({hit.offset_bytes, hit.length_bytes});
+  }
 }
 
-// What is damaged of each disk, by its index in `names`, which grows.
-std::vector<std::vector<DamagedRange>> DamageByDisk(
-    const OwnershipMap& map, const CheckReport& report,
-    std::vector<std::string>& names, bool& incomplete) {
-  std::vector<std::vector<DamagedRange>> damage(names.size());
-  for (const checker::GuestHit& hit : map.hits) {
-    damage[hit.disk].push_back({hit.offset_bytes, hit.length_bytes});
-  }
-  incomplete = map.hits_omitted > 0;
+// Of the findings that are listed; false if they do not tell all.
+bool AddFindings(const CheckReport& report, DamageByDisk& damage) {
+  bool complete = true;
   uint64_t corruptions = 0;  // listed
   for (const Finding& finding : report.problems) {
     if (checker::RowOf(finding.problem).severity == Severity::kCorruption) {
       corruptions += finding.count;
     }
-    if (!DamagesGuest(finding)) continue;
-    incomplete |= finding.guest_ranges_omitted > 0;
+    if ((MarksOfFinding(finding) & kMarkDamaged) == 0) continue;
+    complete &= finding.guest_ranges_omitted == 0;
     for (const checker::GuestRange& range : finding.guest) {
       if (range.vm_state) continue;
-      const auto found = std::find(names.begin(), names.end(), range.snapshot);
-      const auto disk = static_cast<size_t>(found - names.begin());
-      if (found == names.end()) {
-        names.push_back(range.snapshot);
-        damage.emplace_back();
-      }
-      damage[disk].push_back({range.offset_bytes, range.length_bytes});
+      DiskDamage& disk = damage[range.snapshot_index];
+      disk.name = range.snapshot;
+      disk.ranges.push_back({range.offset_bytes, range.length_bytes});
     }
   }
-  incomplete |= corruptions < report.counts.corruptions;
-  for (std::vector<DamagedRange>& ranges : damage) Join(ranges);
-  return damage;
+  return complete && corruptions >= report.counts.corruptions;
 }
 
-PartitionDamage DamageIn(const std::vector<DamagedRange>& damaged,
-                         uint64_t offset, uint64_t length) {
-  PartitionDamage damage;
+void AddRange(const DamagedRange& range, PartitionDamage& damage) {
+  damage.bytes += range.length_bytes;
+  if (damage.ranges.size() < kMaxPartitionRanges) {
+    damage.ranges.push_back(range);
+  } else {
+    damage.more_ranges = true;
+  }
+}
+
+// Calls `visit(range)` for what is damaged of [offset, offset + length).
+template <typename Visit>
+void ForEachDamaged(const std::vector<DamagedRange>& damaged, uint64_t offset,
+                    uint64_t length, Visit visit) {
   const uint64_t end = offset + length;
   for (const DamagedRange& range : damaged) {
     const uint64_t first = std::max(range.offset_bytes, offset);
     const uint64_t last =
         std::min(range.offset_bytes + range.length_bytes, end);
-    if (first >= last) continue;
-    damage.bytes += last - first;
-    if (damage.ranges.size() < kMaxPartitionRanges) {
-      damage.ranges.push_back({first, last - first});
-    }
+    if (first < last) visit(DamagedRange{first, last - first});
   }
+}
+
+PartitionDamage DamageIn(const std::vector<DamagedRange>& damaged,
+                         const GuestPartition& partition) {
+  PartitionDamage damage;
+  ForEachDamaged(damaged, partition.offset_bytes, partition.length_bytes,
+                 [&](const DamagedRange& part) { AddRange(part, damage); });
   return damage;
 }
 
@@ -194,14 +198,9 @@ PartitionDamage DamageOutside(const Picture& picture) {
   uint64_t next = 0;
   for (const DamagedRange& range : taken) {
     if (range.offset_bytes > next) {
-      const PartitionDamage gap =
-          DamageIn(picture.damaged, next, range.offset_bytes - next);
-      outside.bytes += gap.bytes;
-      for (const DamagedRange& part : gap.ranges) {
-        if (outside.ranges.size() < kMaxPartitionRanges) {
-          outside.ranges.push_back(part);
-        }
-      }
+      ForEachDamaged(
+          picture.damaged, next, range.offset_bytes - next,
+          [&](const DamagedRange& part) { AddRange(part, outside); });
     }
     next = std::max(next, range.offset_bytes + range.length_bytes);
   }
@@ -210,17 +209,26 @@ PartitionDamage DamageOutside(const Picture& picture) {
 
 void FillDamage(const OwnershipMap& map, const CheckReport& report,
                 Picture& picture) {
-  std::vector<std::string> names = map.disk_names;
-  std::vector<std::vector<DamagedRange>> damage =
-      DamageByDisk(map, report, names, picture.damage_incomplete);
-  picture.damaged = std::move(damage[0]);
-  for (size_t i = 1; i < damage.size(); ++i) {
-    if (damage[i].empty()) continue;
-    picture.damaged_snapshots.push_back({names[i], BytesOf(damage[i])});
+  DamageByDisk damage;
+  AddHits(map, damage);
+  picture.damage_incomplete = !AddFindings(report, damage) ||
+                              map.hits_omitted > 0 || picture.cut_short ||
+                              report.status == CheckStatus::kError ||
+                              report.status == CheckStatus::kInconclusive;
+  for (auto& [snapshot, disk] : damage) {
+    Join(disk.ranges);
+    if (!snapshot.has_value()) {
+      picture.damaged = std::move(disk.ranges);
+    } else if (!disk.ranges.empty()) {
+      picture.damaged_snapshots.push_back({disk.name, BytesOf(disk.ranges)});
+    }
+  }
+  for (const checker::GuestHit& hit : map.hits) {
+    picture.other_references =
+        std::max(picture.other_references, hit.references - 1);
   }
   for (const GuestPartition& partition : picture.partitions.partitions) {
-    picture.partition_damage.push_back(DamageIn(
-        picture.damaged, partition.offset_bytes, partition.length_bytes));
+    picture.partition_damage.push_back(DamageIn(picture.damaged, partition));
   }
   picture.partition_damage.push_back(DamageOutside(picture));
   for (const Segment& segment : picture.segments) {
@@ -244,12 +252,17 @@ Picture MakePicture(const OwnershipMap& map, const CheckReport& report,
   picture.cluster_size_bytes = map.cluster_size_bytes;
   picture.file_clusters = map.file_clusters;
   picture.file_size_bytes = map.file_size_bytes;
-  picture.disk_names = map.disk_names;
-  if (picture.disk_names.empty()) picture.disk_names = {""};
+  const size_t longest =
+      map.disk_names.size() <= kManyDisks ? kMaxNameBytes : kMaxNameBytesOfMany;
+  for (const std::string& name : map.disk_names) {
+    picture.disk_names.push_back(CutText(name, longest));
+  }
   picture.external_data_file = map.external_data_file;
-  picture.cut_short = map.cut_short;
+  picture.cut_short = map.cut_short || report.cancelled;
   picture.counts_known = map.counts_known;
   picture.complete = map.complete;
+  picture.all_metadata = map.all_metadata;
+  picture.exact_omitted = map.exact_omitted;
   picture.owners_omitted = map.owners_omitted;
   picture.marks_omitted = map.marks_omitted;
   picture.segments = CutIntoSegments(map, report);
@@ -287,18 +300,16 @@ Composition CompositionOf(const Picture& picture, uint64_t first,
                       std::max(first, bin_first));
   }
   for (size_t i = begin; i < stop; ++i) {
-    Segment part;
     const Segment& segment = picture.segments[i];
-    part.first_cluster = std::max(first, segment.first_cluster);
-    part.clusters = std::min(end, segment.first_cluster + segment.clusters) -
-                    part.first_cluster;
+    const uint64_t from = std::max(first, segment.first_cluster);
+    const uint64_t count =
+        std::min(end, segment.first_cluster + segment.clusters) - from;
     composition.clusters[static_cast<size_t>(segment.cluster_class)] +=
-        static_cast<double>(part.clusters);
+        static_cast<double>(count);
     composition.marks |= segment.marks;
-    if (unknown.empty()) continue;
-    ForEachBinOf(part, picture.bin_clusters, [&](uint64_t bin, uint64_t count) {
-      unknown[bin - first_bin] -= count;
-    });
+    checker::ForEachBin(
+        unknown, picture.bin_clusters, from - first_bin * picture.bin_clusters,
+        count, [](uint64_t& bin, uint64_t clusters) { bin -= clusters; });
   }
   for (size_t i = 0; i < unknown.size(); ++i) {
     const FileBin& rest = picture.rest[first_bin + i];
@@ -348,9 +359,8 @@ GuestShare GuestShareOf(const Picture& picture, uint64_t first, uint64_t end) {
     const checker::GuestBin& counts = picture.guest_bins[bin];
     const uint64_t bytes =
         std::min(picture.guest_bin_bytes, picture.guest_size_bytes - bin_first);
-    const uint64_t whole = bytes / picture.cluster_size_bytes +
-                           (bytes % picture.cluster_size_bytes != 0 ? 1 : 0);
-    const auto clusters = static_cast<double>(whole);
+    const auto clusters =
+        static_cast<double>(ClustersFor(bytes, picture.cluster_size_bytes));
     share.stored += part * static_cast<double>(counts.stored) / clusters;
     share.compressed +=
         part * static_cast<double>(counts.compressed) / clusters;

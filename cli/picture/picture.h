@@ -26,6 +26,7 @@ enum SegmentMark : uint32_t {
   kMarkTooHigh = 1 << 3,  // a refcount that is too high
   kMarkUnknown = 1 << 4,  // its count could not be read
 };
+inline constexpr size_t kSegmentMarks = 5;
 inline constexpr uint32_t kMarkBad = kMarkOverlap | kMarkDamaged;
 
 // Consecutive clusters of the file that are alike and have the same owners.
@@ -68,6 +69,7 @@ struct SnapshotDamage {
 struct PartitionDamage {
   uint64_t bytes = 0;
   std::vector<DamagedRange> ranges;  // the first few
+  bool more_ranges = false;
 };
 
 struct Picture {
@@ -77,7 +79,7 @@ struct Picture {
   uint64_t cluster_size_bytes = 0;
   uint64_t file_clusters = 0;
   uint64_t file_size_bytes = 0;
-  std::vector<std::string> disk_names;  // as in OwnershipMap
+  std::vector<std::string> disk_names;  // as in OwnershipMap, but cut
   bool external_data_file = false;
   bool cut_short = false;
   bool counts_known = true;
@@ -86,6 +88,9 @@ struct Picture {
   // between them is in `rest`.
   bool complete = false;
   std::vector<Segment> segments;
+  // As in OwnershipMap.
+  bool all_metadata = false;
+  bool exact_omitted = false;
   uint64_t owners_omitted = 0;
   uint64_t marks_omitted = 0;
   uint64_t bin_clusters = 1;
@@ -106,8 +111,12 @@ struct Picture {
   std::vector<checker::GuestBin> guest_bins;  // in clusters
   // Sorted, disjoint, of the active disk.
   std::vector<DamagedRange> damaged;
-  bool damage_incomplete = false;  // there is more than was noted
+  // There is, or may be, more than was noted.
+  bool damage_incomplete = false;
+  // Those that have tables of their own for what is damaged.
   std::vector<SnapshotDamage> damaged_snapshots;
+  // Most L1 entries besides the one above that name the same damaged table.
+  uint64_t other_references = 0;
 
   GuestPartitions partitions;
   // By partition, and last of what is in none.
@@ -118,6 +127,11 @@ struct Picture {
 Picture MakePicture(const checker::OwnershipMap& map,
                     const checker::CheckReport& report,
                     GuestPartitions partitions);
+
+// Clusters that hold so many bytes.
+inline uint64_t ClustersFor(uint64_t bytes, uint64_t cluster_size) {
+  return bytes / cluster_size + (bytes % cluster_size != 0 ? 1 : 0);
+}
 
 // Clusters of a stretch of the file by class, and what is wrong in it.
 struct Composition {

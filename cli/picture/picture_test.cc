@@ -1,7 +1,7 @@
 // Pictures of small images, from the image to what is drawn.
 #include "cli/picture/picture.h"
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +11,7 @@
 #include "cli/picture/guest_partitions.h"
 #include "cli/picture/svg_map.h"
 #include "engine/format/entry_flags.h"
+#include "engine/format/snapshot_table.h"
 #include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -43,15 +44,18 @@ Drawn Draw(const MemoryFile& file, GuestPartitions partitions = {}) {
   return drawn;
 }
 
-std::unique_ptr<File> CopyOf(const MemoryFile& file) {
-  return std::make_unique<MemoryFile>(
-      std::vector<std::byte>(file.bytes().begin(), file.bytes().end()));
-}
-
 std::string OnOneLine(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) text += line + "|";
   return text;
+}
+
+std::vector<std::string> LinesOf(const Picture& picture) {
+  std::vector<std::string> lines;
+  for (const DamageLine& line : DescribePartitionDamage(picture)) {
+    lines.push_back(line.text);
+  }
+  return lines;
 }
 
 TEST(PictureTest, SegmentsAreTheWholeFile) {
@@ -120,7 +124,7 @@ TEST(PictureTest, SaysWhichPartitionIsHit) {
   EXPECT_EQ(picture.partition_damage[1].bytes, 0x800u);
   EXPECT_EQ(picture.partition_damage[2].bytes, 0x800u);
   EXPECT_THAT(
-      DescribePartitionDamage(picture),
+      LinesOf(picture),
       ElementsAre("partition 1 (Linux), 3.5 KiB: not hit",
                   "partition 2 (Linux swap), 2 KiB: HIT: 2 KiB damaged (2 KiB "
                   "at 0x1000 of the disk)",
@@ -187,6 +191,19 @@ TEST(PictureTest, BinsFillWhatSegmentsLeave) {
               Contains(HasSubstr("stretches of 200 KiB")));
 }
 
+TEST(PictureTest, SaysWhatIsNotExact) {
+  Picture picture = Aggregated();
+  picture.all_metadata = true;
+  EXPECT_THAT(DescribeLimits(picture),
+              Contains(HasSubstr("Metadata is drawn exactly; so is what lies "
+                                 "around damage.")));
+  picture.all_metadata = false;
+  picture.exact_omitted = true;
+  EXPECT_THAT(DescribeLimits(picture),
+              Contains(AllOf(HasSubstr("around damage only"),
+                             HasSubstr("too many for all"))));
+}
+
 // Leaks that are not listed are no damage that is not shown.
 TEST(PictureTest, DamageIsIncompleteWhereCorruptionsAreNotListed) {
   checker::OwnershipMap map;
@@ -195,11 +212,131 @@ TEST(PictureTest, DamageIsIncompleteWhereCorruptionsAreNotListed) {
   map.guest_bins.resize(1);
   map.disk_names = {""};
   checker::CheckReport report;
+  report.status = checker::CheckStatus::kLeaks;
   report.problems_omitted = 7;
   report.counts.leaks = 7;
   EXPECT_FALSE(MakePicture(map, report, {}).damage_incomplete);
   report.counts.corruptions = 1;
   EXPECT_TRUE(MakePicture(map, report, {}).damage_incomplete);
+}
+
+// However many share a cluster, an owner that is longer stays one.
+TEST(PictureTest, DataBehindManyOwnersOfOneClusterIsNotFree) {
+  checker::OwnershipMap map;
+  map.cluster_size_bytes = 4096;
+  map.file_clusters = 200;
+  map.bins.resize(1);
+  map.guest_bins.resize(1);
+  map.complete = true;
+  map.disk_names = {""};
+  checker::OwnedRun run;
+  run.owner = checker::kOwnerGuestData;
+  run.cluster_class = ClusterClass::kGuestData;
+  run.first_cluster = 10;
+  run.clusters = 1;
+  run.guest_length_bytes = 4096;
+  map.owned.assign(1000, run);
+  run.clusters = 100;
+  run.guest_length_bytes = 100 * 4096;
+  map.owned.push_back(run);
+  const Picture picture = MakePicture(map, {}, {});
+  EXPECT_EQ(picture.totals[static_cast<size_t>(ClusterClass::kGuestData)],
+            100u);
+  const auto [first, last] = SegmentsIn(picture, 10, 12);
+  ASSERT_EQ(last, first + 2);
+  EXPECT_EQ(picture.segments[first].more_owners, 1001 - Segment::kMaxOwners);
+  EXPECT_THAT(picture.segments[first + 1].owners, SizeIs(1));
+}
+
+// A flag that costs a copy at most is no damage to the guest.
+TEST(PictureTest, AMissingCopiedFlagTakesNothingFromTheGuest) {
+  TestImage image;
+  image.SetL2(0, image.OffsetOf(TestImage::kData));
+  const Drawn drawn = Draw(image.file());
+  EXPECT_EQ(drawn.report.counts.corruptions, 1u);
+  EXPECT_THAT(drawn.picture.damaged, IsEmpty());
+  EXPECT_EQ(drawn.picture.damaged_clusters, 0u);
+  EXPECT_THAT(LinesOf(drawn.picture), ElementsAre("the disk: not hit"));
+}
+
+// Three snapshots of their own, two of one name and one of none, and damage in
+// the first cluster of each.
+TEST(PictureTest, SnapshotsAreToldApartByTheirPlaces) {
+  TestImage image;
+  const std::string name(230, 'n');
+  std::vector<SnapshotEntry> entries;
+  constexpr uint64_t kTable = TestImage::kFree;
+  for (uint64_t i = 0; i < 2; ++i) {
+    const uint64_t l1 = kTable + 1 + 3 * i;
+    image.WriteBe64(image.OffsetOf(l1), image.OffsetOf(l1 + 1));
+    image.WriteBe64(image.OffsetOf(l1 + 1), image.OffsetOf(l1 + 2));
+    for (uint64_t used = l1; used < l1 + 2; ++used) image.SetCount(used, 1);
+    entries.push_back(checker::SnapshotOf(3 * image.cluster_size(),
+                                          image.OffsetOf(l1),
+                                          std::to_string(i + 1), name));
+  }
+  image.PutSnapshots(kTable, entries);
+  image.SetCount(kTable, 1);
+  const Picture same = Draw(image.file()).picture;
+  EXPECT_THAT(same.damaged, IsEmpty());
+  ASSERT_THAT(same.damaged_snapshots, SizeIs(2));
+  for (const SnapshotDamage& snapshot : same.damaged_snapshots) {
+    EXPECT_EQ(snapshot.name, name);
+    EXPECT_EQ(snapshot.bytes, image.cluster_size());
+  }
+  for (SnapshotEntry& entry : entries) {
+    entry.id.clear();
+    entry.name.clear();
+  }
+  image.PutSnapshots(kTable, entries);
+  const Picture nameless = Draw(image.file()).picture;
+  EXPECT_THAT(nameless.damaged, IsEmpty());
+  EXPECT_THAT(nameless.damaged_snapshots, SizeIs(2));
+}
+
+TEST(PictureTest, SaysThatSnapshotsShareWhatIsHit) {
+  TestImage image;
+  const uint64_t l1 = TestImage::kFree + 1;
+  image.PutSnapshots(TestImage::kFree,
+                     {checker::SnapshotOf(3 * image.cluster_size(),
+                                          image.OffsetOf(l1), "1", "monday")});
+  image.WriteBe64(image.OffsetOf(l1), image.OffsetOf(TestImage::kL2));
+  image.SetCount(TestImage::kData, 0);
+  EXPECT_THAT(LinesOf(Draw(image.file()).picture),
+              ElementsAre(HasSubstr("the disk: HIT"),
+                          HasSubstr("up to 1 more L1 entry names")));
+}
+
+// What is behind the end of the disk is saved machine state; the disk is not
+// hit by what happens to it.
+TEST(PictureTest, DamagedMachineStateIsNoDamageOfTheDisk) {
+  TestImage image;
+  image.SetL2(20, image.OffsetOf(TestImage::kFree) | kCopiedFlag);
+  const Drawn drawn = Draw(image.file());
+  EXPECT_GT(drawn.report.counts.corruptions, 0u);
+  EXPECT_THAT(drawn.picture.damaged, IsEmpty());
+  EXPECT_THAT(LinesOf(drawn.picture), ElementsAre("the disk: not hit"));
+}
+
+TEST(PictureTest, RangesThatAreNotListedAreSaidToBeThere) {
+  checker::OwnershipMap map;
+  map.cluster_size_bytes = 4096;
+  map.guest_size_bytes = uint64_t{100} * 4096;
+  map.bins.resize(1);
+  map.guest_bins.resize(1);
+  map.disk_names = {""};
+  map.disk_snapshots = {std::nullopt};
+  checker::CheckReport report;
+  report.status = checker::CheckStatus::kCorrupt;
+  const auto line = [&] {
+    return LinesOf(MakePicture(map, report, {})).front();
+  };
+  for (uint64_t i = 0; i < 8; ++i) {
+    map.hits.push_back({i * 8192, 4096, i, 0});
+  }
+  EXPECT_THAT(line(), Not(HasSubstr("...")));
+  map.hits.push_back({uint64_t{80} * 4096, 4096, 9, 0});
+  EXPECT_THAT(line(), HasSubstr(" ... of the disk"));
 }
 
 TEST(PictureTest, ImageWithoutGeometryHasNoMapButAReason) {
@@ -219,7 +356,7 @@ TEST(GuestPartitionsTest, ReadsThePartitionsThroughTheMapping) {
   sector[510] = std::byte{0x55};
   sector[511] = std::byte{0xaa};
   image.Write(image.OffsetOf(TestImage::kData), sector);
-  const GuestPartitions partitions = ReadGuestPartitions(CopyOf(image.file()));
+  const GuestPartitions partitions = ReadGuestPartitions(image.file());
   EXPECT_EQ(partitions.table, "MBR");
   ASSERT_THAT(partitions.partitions, SizeIs(1));
   EXPECT_EQ(partitions.partitions[0].number, 1u);
@@ -230,10 +367,10 @@ TEST(GuestPartitionsTest, ReadsThePartitionsThroughTheMapping) {
 
 TEST(GuestPartitionsTest, SaysWhyNothingIsKnown) {
   TestImage image;
-  EXPECT_THAT(ReadGuestPartitions(CopyOf(image.file())).notes,
+  EXPECT_THAT(ReadGuestPartitions(image.file()).notes,
               ElementsAre("the disk has no partition table"));
   image.header.crypt_method = 1;
-  EXPECT_THAT(ReadGuestPartitions(CopyOf(image.file())).notes,
+  EXPECT_THAT(ReadGuestPartitions(image.file()).notes,
               ElementsAre(HasSubstr("the partitions are not known: ")));
 }
 
@@ -250,6 +387,29 @@ TEST(SvgMapTest, ShowsOverlapLegendAndPartitions) {
   EXPECT_THAT(svg,
               HasSubstr("partition 7 (Linux, &#39;root&#39;), 8 KiB: HIT"));
   EXPECT_THAT(svg, HasSubstr("class=\"part hit\""));
+}
+
+// A name that grows as markup is said once a cell, and not to its end.
+TEST(SvgMapTest, TitlesAreShort) {
+  TestImage image;
+  image.PutSnapshots(TestImage::kFree,
+                     {checker::SnapshotOf(3 * image.cluster_size(),
+                                          image.OffsetOf(TestImage::kFree + 1),
+                                          "1", std::string(200, '"'))});
+  image.WriteBe64(image.OffsetOf(TestImage::kFree + 1),
+                  image.OffsetOf(TestImage::kL1));
+  const std::string svg =
+      SvgDocument(Draw(image.file()).picture, "disk.qcow2", "CORRUPT");
+  size_t titles = 0;
+  size_t at = 0;
+  while ((at = svg.find("<title>", at)) != std::string::npos) {
+    const size_t end = svg.find("</title>", at);
+    EXPECT_LE(end - at, 700u);
+    at = end;
+    ++titles;
+  }
+  EXPECT_GE(titles, 3u);
+  EXPECT_THAT(svg, HasSubstr("&quot;..."));
 }
 
 // What comes from an image or a path stays text.

@@ -48,6 +48,8 @@ constexpr double kPartitionHeight = 30;
 constexpr int kLegendColumns = 4;
 // Titles are what makes a picture large; cells alike need only one.
 constexpr size_t kMaxTitleLines = 10;
+// Of the title as it is in the file: a name can be one that grows as markup.
+constexpr size_t kMaxTitleBytes = 600;
 
 // How a cell looks: what most of it is, and in a band below what else.
 struct Look {
@@ -98,7 +100,13 @@ std::string Title(const std::vector<std::string>& lines) {
     shown.resize(kMaxTitleLines);
     shown.emplace_back("...");
   }
-  return "<title>" + Markup(absl::StrJoin(shown, "; ")) + "</title>";
+  const std::string text = absl::StrJoin(shown, "; ");
+  std::string title = Markup(text);
+  for (size_t bytes = kMaxTitleBytes / 2; title.size() > kMaxTitleBytes;
+       bytes /= 2) {
+    title = Markup(CutText(text, bytes));
+  }
+  return "<title>" + title + "</title>";
 }
 
 std::string Text(double x, double y, std::string_view classes,
@@ -202,16 +210,20 @@ void SvgWriter::DrawCells(const Grid& grid, uint64_t first, uint64_t end,
   const double x = kMargin + grid.Left(first);
   const double y = y_ + grid.Top(first);
   const double width = static_cast<double>(end - first) * grid.cell;
-  const std::string title = Title(DescribeStretch(
-      picture_, first * grid.clusters_per_cell,
-      std::min(end * grid.clusters_per_cell, picture_.file_clusters)));
   if (look.main < 0) return;
+  // A mark on top has the title of its cell.
+  const std::string title =
+      look.marks != 0
+          ? ""
+          : Title(DescribeStretch(picture_, first * grid.clusters_per_cell,
+                                  std::min(end * grid.clusters_per_cell,
+                                           picture_.file_clusters)));
   AddRect(rects_[static_cast<size_t>(look.main)], x, y, width, grid.cell,
           title);
   if (look.band >= 0) {
     const double height = grid.cell * look.band_tenths / 10;
     AddRect(bands_[static_cast<size_t>(look.band)], x, y + grid.cell - height,
-            width, height, title);
+            width, height, "");
   }
 }
 
@@ -277,10 +289,14 @@ void SvgWriter::DrawFile() {
     }
     if (begin < end) DrawCells(grid, begin, end, last);
   }
-  for (const auto* layer : {&rects_, &bands_}) {
+  // The title is that of what lies below a band.
+  for (const auto& [layer, attribute] :
+       {std::pair(&rects_, ""),
+        std::pair(&bands_, " pointer-events=\"none\"")}) {
     for (size_t i = 0; i < layer->size(); ++i) {
       if ((*layer)[i].empty()) continue;
-      absl::StrAppend(&body_, "<g ", Fill(i), ">\n", (*layer)[i], "</g>\n");
+      absl::StrAppend(&body_, "<g ", Fill(i), attribute, ">\n", (*layer)[i],
+                      "</g>\n");
     }
   }
   const double height = static_cast<double>(grid.rows) * grid.cell;
@@ -428,7 +444,8 @@ void SvgWriter::DrawPartition(size_t index, double y) {
   absl::StrAppend(
       &body_, "<g>",
       Title({DescribePartition(partition), HumanBytes(partition.length_bytes),
-             hit ? "HIT" : "not hit"}),
+             std::string(
+                 HitInWords(picture_, picture_.partition_damage[index]))}),
       "<rect class=\"part", hit ? " hit" : "", "\" fill=\"#fff\" stroke=\"",
       hit ? "#d11a2a" : "#888", "\" x=\"", Number(x), "\" y=\"", Number(y),
       "\" width=\"", Number(width), "\" height=\"",
@@ -452,9 +469,9 @@ void SvgWriter::DrawPartitions() {
     DrawPartition(i, y_);
   }
   if (!picture_.partitions.partitions.empty()) y_ += kPartitionHeight;
-  for (const std::string& line : DescribePartitionDamage(picture_)) {
+  for (const DamageLine& line : DescribePartitionDamage(picture_)) {
     y_ += 18;
-    body_ += Text(kMargin, y_, "small", line);
+    body_ += Text(kMargin, y_, "small", line.text);
   }
   for (const std::string& note : picture_.partitions.notes) {
     y_ += 18;
