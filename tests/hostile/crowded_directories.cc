@@ -101,6 +101,47 @@ absl::Status WriteBitmaps(Path path, const Bitmaps& bitmaps) {
       image.OffsetOf(bitmaps.count * (bitmaps.stride_clusters + 1)));
 }
 
+// Every cluster of the guest's is counted too low and has eight snapshots, and
+// every second one the active disk, for owners; the names of the snapshots are
+// six times as long in a page.
+absl::Status NamesThatGrow(Path path) {
+  constexpr uint64_t kSnapshots = 8;
+  constexpr uint64_t kTables = 63;  // of each disk; an L1 table is one cluster
+  constexpr uint64_t kL1 = 32;
+  constexpr uint64_t kNames = 48;
+  constexpr uint64_t kL2 = 64;
+  constexpr uint64_t kData = kL2 + (kSnapshots + 1) * kTables;
+  ASSIGN_OR_RETURN(SparseImage image, SparseImage::Create(path, 9));
+  image.SetRefcountTable(1, 1, [&](uint64_t i) {
+    return i < kL1 - 2 ? image.OffsetOf(2 + i) : 0;
+  });
+  const auto l2_table = [&](uint64_t disk, uint64_t i) {
+    return image.OffsetOf(kL2 + disk * kTables + i) | kCopiedFlag;
+  };
+  image.SetL1(kL1, kTables, [&](uint64_t i) { return l2_table(0, i); });
+  std::vector<std::byte> table;
+  for (uint64_t disk = 0; disk <= kSnapshots; ++disk) {
+    image.WriteWords(image.OffsetOf(kL1 + disk), kTables,
+                     [&](uint64_t i) { return l2_table(disk, i); });
+    image.WriteWords(
+        image.OffsetOf(kL2 + disk * kTables), kTables * 64, [&](uint64_t i) {
+          return disk > 0 || i % 2 == 0 ? image.OffsetOf(kData + i) : 0;
+        });
+    if (disk == 0) continue;
+    SnapshotEntry entry;
+    entry.l1_table_offset = HostOffset(image.OffsetOf(kL1 + disk));
+    entry.l1_size = kTables;
+    entry.extra_data.resize(16);
+    entry.id = std::to_string(disk);
+    entry.name.assign(200, '"');
+    AppendPadded(table, entry.Encode());
+  }
+  image.Write(image.OffsetOf(kNames), table);
+  image.header.snapshots_offset = HostOffset(image.OffsetOf(kNames));
+  image.header.nb_snapshots = kSnapshots;
+  return image.Finish(image.OffsetOf(kData + kTables * 64));
+}
+
 HostileImage WithSnapshots(const char* name, Snapshots snapshots) {
   return {name, [=](Path p) { return WriteSnapshots(p, snapshots); }};
 }
@@ -124,6 +165,7 @@ std::vector<HostileImage> CrowdedDirectories() {
                     {.l1_entries = 1, .stride_clusters = 1, .words = 4096}),
       WithSnapshots("SnapshotsOneId", {.l1_entries = 1, .same_id = true}),
       WithSnapshots("SnapshotsTooMany", {.count = 100000, .l1_entries = 64}),
+      {"SnapshotNamesThatGrow", NamesThatGrow},
       WithBitmaps("BitmapsOneTable", {}),
       WithBitmaps("BitmapsOneTableFilled", {.words = 1 << 20}),
       WithBitmaps("BitmapsOverlapping", {.stride_clusters = 1}),
