@@ -36,8 +36,8 @@ run_tests() {
 run_tests plain //... "$@"
 run_tests sanitized --config=asan --build_tests_only \
   --test_tag_filters=-no-sanitizer \
-  //checker/... //engine/... //fuzz/... //repair/... //tests/corpus/... \
-  //tests/engine:model_test
+  //checker/... //cli/picture/... //engine/... //fuzz/... //repair/... \
+  //tests/corpus/... //tests/engine:model_test
 run_tests threads --config=tsan --build_tests_only \
   --test_tag_filters=threads //checker/... //tests/engine/...
 run_tests fuzz --config=fuzz --test_env=FUZZ_SECONDS //fuzz:for_a_while
