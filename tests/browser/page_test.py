@@ -194,6 +194,22 @@ class PageTest(unittest.TestCase):
         self.find('button[data-cluster]').click()
         self.assertFalse(self.view('file').startswith('all'))
 
+    def test_what_reaches_past_the_end_of_a_map_is_cut(self):
+        self.open_overlapping()
+        total = self.browser.execute_script('return grids[0].source.total')
+        for place, length, cursor in ((2 ** 40, 2 ** 40, total - 1),
+                                      (total - 3, 2 ** 40, total - 3),
+                                      (0, 2 ** 40, 0)):
+            self.browser.execute_script(
+                f'grids[0].focusOn({place}, {length})')
+            begin, end, at = self.browser.execute_script(
+                'const grid = grids[0];'
+                'return [grid.begin, grid.end, grid.range(grid.cursor)[0]]')
+            self.assertGreaterEqual(begin, 0)
+            self.assertLessEqual(end, total)
+            self.assertLess(begin, end)
+            self.assertEqual(at, cursor)
+
     def test_a_legend_entry_is_seen_alone(self):
         self.open_overlapping()
         button = self.find('.legend button[data-key="l2"]')
