@@ -24,18 +24,6 @@ std::string KindOf(std::string_view code, std::string_view structure,
   return kind;
 }
 
-std::string TextAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>()
-                                                   : "";
-}
-
-std::optional<uint64_t> NumberAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
-  return found->get<uint64_t>();
-}
-
 }  // namespace
 
 std::string AsInJson(std::string_view text) {
@@ -67,11 +55,11 @@ FindingPlace PlaceOf(const Json& json) {
   const std::string structure = TextAt(location, "structure");
   FindingPlace place;
   place.kind = KindOf(TextAt(json, "code"), structure,
-                      NumberAt(location, "table_offset"),
+                      FindNumber(location, "table_offset"),
                       TextAt(location, "field"), TextAt(location, "snapshot"));
-  place.count = NumberAt(json, "count").value_or(1);
-  const std::optional<uint64_t> index = NumberAt(location, "index");
-  const std::optional<uint64_t> cluster = NumberAt(host, "first_cluster");
+  place.count = FindNumber(json, "count").value_or(1);
+  const std::optional<uint64_t> index = FindNumber(location, "index");
+  const std::optional<uint64_t> cluster = FindNumber(host, "first_cluster");
   if (structure == kHostCluster && cluster) {
     place.first = *cluster;
   } else if (index) {

@@ -56,4 +56,20 @@ Json GuestJson(const std::vector<checker::GuestRange>& ranges) {
   return json;
 }
 
+std::string TextAt(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>()
+                                                   : "";
+}
+
+std::optional<uint64_t> FindNumber(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<uint64_t>();
+}
+
+uint64_t NumberAt(const Json& json, const char* key) {
+  return FindNumber(json, key).value_or(0);
+}
+
 }  // namespace qcow2::cli

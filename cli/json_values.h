@@ -4,7 +4,9 @@
 #ifndef CLI_JSON_VALUES_H_
 #define CLI_JSON_VALUES_H_
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,12 @@ void AddUnlessEmpty(const char* key, const std::string& value, Json& object);
 
 Json GuestRangeJson(const checker::GuestRange& range);
 Json GuestJson(const std::vector<checker::GuestRange>& ranges);
+
+// The value of a key of JSON that may be of any shape; empty, none or 0 where
+// there is no such key, or something else is its value.
+std::string TextAt(const Json& json, const char* key);
+std::optional<uint64_t> FindNumber(const Json& json, const char* key);
+uint64_t NumberAt(const Json& json, const char* key);
 
 }  // namespace qcow2::cli
 

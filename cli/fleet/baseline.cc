@@ -14,19 +14,6 @@ namespace {
 using checker::Finding;
 using checker::Severity;
 
-uint64_t NumberAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number_unsigned()
-             ? found->get<uint64_t>()
-             : 0;
-}
-
-std::string TextAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>()
-                                                   : "";
-}
-
 // The part of `finding` from `part.first` on.
 Finding Clipped(const Finding& finding, const FindingPlace& place,
                 const CountedRange& part) {

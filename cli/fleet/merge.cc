@@ -17,12 +17,6 @@
 namespace qcow2::cli {
 namespace {
 
-std::string TextAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>()
-                                                   : "";
-}
-
 // What people need to find the image in the report of its own run.
 std::string HumanText(const Json& report) {
   const std::string status = TextAt(report, "status");

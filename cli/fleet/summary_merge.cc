@@ -13,19 +13,6 @@ namespace {
 
 constexpr int kAllExitCodes = 63;
 
-uint64_t NumberAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number_unsigned()
-             ? found->get<uint64_t>()
-             : 0;
-}
-
-std::string TextAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>()
-                                                   : "";
-}
-
 // The texts in the array at `key`.
 std::vector<std::string> TextsAt(const Json& json, const char* key) {
   std::vector<std::string> texts;
