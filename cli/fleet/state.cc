@@ -17,8 +17,11 @@ namespace qcow2::cli {
 namespace {
 
 constexpr uint64_t kStateVersion = 1;
-// A name of 4096 bytes, each of them escaped, and the numbers.
+// A name of 4096 bytes, each of them escaped, and the numbers. What is found in
+// a tree may have a longer one, and is not remembered.
 constexpr size_t kMaxLineBytes = 16 << 10;
+// What the last line has at most.
+constexpr size_t kLastLineBytes = 64;
 
 constexpr char kHexDigits[] = "0123456789abcdef";
 
@@ -206,11 +209,19 @@ std::string StateText(const FleetState& state) {
   first["round"] = state.round;
   first["round_finished"] = state.round_finished;
   std::string text = first.dump() + "\n";
+  uint64_t images = 0;
   for (const auto& [path, image] : state.images) {
-    text += ImageLine(path, image).dump() + "\n";
+    const std::string line = ImageLine(path, image).dump() + "\n";
+    if (line.size() - 1 > kMaxLineBytes) continue;
+    if (images == kMaxStateImages ||
+        text.size() + line.size() > kMaxStateBytes - kLastLineBytes) {
+      break;
+    }
+    text += line;
+    ++images;
   }
   Json last;
-  last["images"] = state.images.size();
+  last["images"] = images;
   return text + last.dump() + "\n";
 }
 

@@ -54,7 +54,9 @@ void BeginRound(FleetState& state);
 // Whether the image at `path` has yet to be checked in this round.
 bool IsDue(const FleetState& state, const std::string& path);
 
-// The text of a state file, and back. InvalidArgument, with the line, for what
+// The text of a state file, and back. Images whose paths are longer than any a
+// program is given, or that are too many, are left out, and count as never
+// checked. InvalidArgument, with the line, for what
 // is no such text: it has to be as this program writes it, to the last line.
 std::string StateText(const FleetState& state);
 absl::StatusOr<FleetState> ParseState(std::string_view text);

@@ -43,6 +43,17 @@ TEST(StateTest, IsReadAsItIsWritten) {
   EXPECT_EQ(read->images, state.images);
 }
 
+TEST(StateTest, WhatCouldNotBeReadIsNotWritten) {
+  FleetState state = Sample();
+  const std::string longest(4096, '\xff');
+  state.images[longest] = {.round = 3};
+  const auto images = state.images;
+  state.images[longest + longest] = {.round = 3};
+  const absl::StatusOr<FleetState> read = ParseState(StateText(state));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->images, images);
+}
+
 // Every text that differs in one line from a good one, or ends early.
 TEST(StateTest, WhatIsNotWholeIsRefused) {
   const std::string text = StateText(Sample());
