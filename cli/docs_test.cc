@@ -106,6 +106,7 @@ TEST(DocsTest, TheJsonPageNamesEveryKey) {
                           "fingerprint",
                           "change",
                           "gone",
+                          "known",
                           "summary",
                           "end",
                           "images",

@@ -32,6 +32,10 @@ std::string AsInJson(std::string_view text) {
       .get<std::string>();
 }
 
+bool IsWholeInJson(std::string_view text) {
+  return text.find("\xef\xbf\xbd") == std::string_view::npos;
+}
+
 FindingPlace PlaceOf(const Finding& finding) {
   const checker::Location& location = finding.location;
   FindingPlace place;

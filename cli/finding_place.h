@@ -33,6 +33,9 @@ std::string Fingerprint(const FindingPlace& place);
 
 // `text` as it comes back from a JSON report: bytes that are no UTF-8 replaced.
 std::string AsInJson(std::string_view text);
+// Whether a name that comes from a JSON report is the one that was written to
+// it: nothing in it stands for what was replaced.
+bool IsWholeInJson(std::string_view text);
 
 }  // namespace qcow2::cli
 

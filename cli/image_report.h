@@ -24,6 +24,9 @@ struct ImageReport {
   std::optional<repair::TransactionReport> transaction = std::nullopt;
   // With a baseline: what is printed is the change since then.
   std::optional<ImageChange> change = std::nullopt;
+  // What the baseline knows of an image that this check came to no verdict of:
+  // a JSON object, or empty.
+  std::string known = {};
 };
 
 ImageReport FromRepair(repair::RepairReport report);

@@ -187,6 +187,7 @@ Json ReportJson(const ImageReport& report) {
       FindingsJson(changes ? report.change->warnings : found.warnings, report);
   json["problems_omitted"] = found.problems_omitted;
   if (changes) json["change"] = ChangeJson(*report.change);
+  if (!report.known.empty()) json["known"] = Json::parse(report.known);
   if (report.transaction.has_value()) {
     json["transaction"] = TransactionJson(report);
   }

@@ -208,8 +208,20 @@ std::vector<ImageMetrics> LastOfEachPath(
 
 }  // namespace
 
+checker::Counts AtLeast(checker::Counts counts,
+                        const checker::Counts& earlier) {
+  for (const auto member :
+       {&checker::Counts::corruptions, &checker::Counts::leaks,
+        &checker::Counts::warnings, &checker::Counts::notes,
+        &checker::Counts::suspect_orphans,
+        &checker::Counts::unreadable_bytes}) {
+    counts.*member = std::max(counts.*member, earlier.*member);
+  }
+  return counts;
+}
+
 ImageMetrics MetricsOf(const ImageReport& report, int64_t checked,
-                       int64_t earlier_success) {
+                       const EarlierVerdict& earlier) {
   const checker::CheckReport& now = Now(report);
   // Of the image as it is, whatever the run is compared with.
   const int exit_code =
@@ -228,7 +240,11 @@ ImageMetrics MetricsOf(const ImageReport& report, int64_t checked,
       .seconds = report.found.statistics.seconds,
       .leaked_bytes = LeakedBytes(report),
       .checked = checked,
-      .succeeded = verdict ? checked : earlier_success};
+      .succeeded = verdict ? checked : earlier.time};
+  if (!verdict) {
+    metrics.counts = AtLeast(metrics.counts, earlier.counts);
+    metrics.leaked_bytes = std::max(metrics.leaked_bytes, earlier.leaked_bytes);
+  }
   if (report.change.has_value()) {
     metrics.new_corruptions = report.change->new_corruptions;
     metrics.new_leaks = report.change->new_leaks;

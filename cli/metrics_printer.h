@@ -37,10 +37,20 @@ struct ImageMetrics {
   std::optional<uint64_t> new_leaks = std::nullopt;
 };
 
-// Of an image that was checked at the time `checked`, and before that had been
-// checked with success at `earlier_success` (0 if not).
+// What is known of an image from before it was checked.
+struct EarlierVerdict {
+  int64_t time = 0;  // in seconds since 1970; 0: there was none
+  checker::Counts counts = {};
+  uint64_t leaked_bytes = 0;
+};
+
+// `counts`, or those of `earlier` where they are larger: a check that came to
+// no verdict does not take away what was found before.
+checker::Counts AtLeast(checker::Counts counts, const checker::Counts& earlier);
+
+// Of an image that was checked at the time `checked`.
 ImageMetrics MetricsOf(const ImageReport& report, int64_t checked,
-                       int64_t earlier_success = 0);
+                       const EarlierVerdict& earlier = {});
 
 // Of a run over many images.
 struct RunMetrics {

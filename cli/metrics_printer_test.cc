@@ -115,10 +115,25 @@ TEST(MetricsPrinterTest, AnImageGivenTwiceHasOneSampleOfEach) {
 }
 
 TEST(MetricsPrinterTest, AFailedCheckKeepsTheTimeOfTheLastSuccess) {
-  EXPECT_EQ(MetricsOf({UnopenedReport()}, 1700000000, 1600000000).succeeded,
+  const EarlierVerdict earlier{.time = 1600000000};
+  EXPECT_EQ(MetricsOf({UnopenedReport()}, 1700000000, earlier).succeeded,
             1600000000);
-  EXPECT_EQ(MetricsOf({CorruptReport()}, 1700000000, 1600000000).succeeded,
+  EXPECT_EQ(MetricsOf({CorruptReport()}, 1700000000, earlier).succeeded,
             1700000000);
+}
+
+TEST(MetricsPrinterTest, AFailedCheckKeepsWhatWasFoundBefore) {
+  const EarlierVerdict earlier{.time = 1600000000,
+                               .counts = {.corruptions = 1000, .leaks = 7},
+                               .leaked_bytes = 458752};
+  const ImageMetrics failed =
+      MetricsOf({UnopenedReport()}, 1700000000, earlier);
+  EXPECT_EQ(failed.counts.corruptions, 1000u);
+  EXPECT_EQ(failed.counts.leaks, 7u);
+  EXPECT_EQ(failed.leaked_bytes, 458752u);
+  const ImageMetrics clean = MetricsOf({CleanReport()}, 1700000000, earlier);
+  EXPECT_EQ(clean.counts.corruptions, 0u);
+  EXPECT_EQ(clean.leaked_bytes, 0u);
 }
 
 TEST(MetricsPrinterTest, OfARememberedImageSizesAreNotKnown) {

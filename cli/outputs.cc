@@ -71,10 +71,11 @@ absl::Status Outputs::Open(const Options& options) {
   return OpenFile(options.map_file, options, map_);
 }
 
-absl::Status Outputs::Add(const ImageReport& report, int64_t earlier_success) {
+absl::Status Outputs::Add(const ImageReport& report,
+                          const EarlierVerdict& earlier) {
   ComplainOfFailure(report, options_, surroundings_);
   if (metrics_) {
-    images_.push_back(MetricsOf(report, std::time(nullptr), earlier_success));
+    images_.push_back(MetricsOf(report, std::time(nullptr), earlier));
   }
   if (report_) {
     // The file is complete, so that it can be the next baseline.

@@ -31,9 +31,8 @@ class Outputs {
 
   // What came of an image. Also says on standard error why nothing did, unless
   // standard output says so to people.
-  // `earlier_success` is when the image had been checked with success before, 0
-  // if that is not known.
-  absl::Status Add(const ImageReport& report, int64_t earlier_success = 0);
+  absl::Status Add(const ImageReport& report,
+                   const EarlierVerdict& earlier = {});
 
   // What is known of an image that this run did not check, for the metrics.
   void AddRemembered(const ImageMetrics& image);

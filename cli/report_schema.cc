@@ -152,6 +152,23 @@ Json ChangeSchema() {
   });
 }
 
+Json KnownSchema() {
+  Json finding = Object({
+      {"code", Text()},
+      {"severity", NamesUpTo(Severity::kNote)},
+      {"message", Text("of the earlier report")},
+      {"count", Number("entries or clusters in the run")},
+      {"location", Reference("location")},
+      {"host", Reference("host"), Presence::kWhenKnown},
+  });
+  return Object({
+      {"corruptions", Number()},
+      {"leaks", Number()},
+      {"all_listed", Described(Flag(), "whether the findings are all")},
+      {"findings", ArrayOf(std::move(finding))},
+  });
+}
+
 Json StatisticsSchema() {
   return Object({
       {"clusters", Number("host clusters of the file")},
@@ -185,6 +202,9 @@ Json ReportObjectSchema() {
                              "what needs no action, or none at once")},
       {"problems_omitted", Number("findings beyond --max-problems")},
       {"change", Described(ChangeSchema(), "since the baseline"),
+       Presence::kWhenKnown},
+      {"known",
+       Described(KnownSchema(), "of the baseline, where there is no verdict"),
        Presence::kWhenKnown},
       {"transaction", Reference("transaction"), Presence::kWhenKnown},
       {"statistics", Reference("statistics")},

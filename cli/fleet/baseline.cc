@@ -1,6 +1,6 @@
 #include "cli/fleet/baseline.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 #include "cli/exit_code.h"
@@ -40,7 +40,20 @@ Finding Clipped(const Finding& finding, const FindingPlace& place,
   return clipped;
 }
 
+// What of a finding's report tells its place.
+Json PlaceJson(const Json& finding) {
+  Json place;
+  for (const char* key : {"location", "host"}) {
+    if (finding.contains(key)) place[key] = finding[key];
+  }
+  return place;
+}
+
 bool Failed(int exit_code) { return (exit_code & kExitOperationalError) != 0; }
+
+bool HasNoVerdict(int exit_code) {
+  return (exit_code & (kExitOperationalError | kExitCancelled)) != 0;
+}
 
 void CountNew(const Finding& finding, ImageChange& change) {
   const Severity severity = checker::RowOf(finding.problem).severity;
@@ -66,23 +79,53 @@ void Baseline::AddRun(const Json& finding, KnownImage& image) {
       {place.first,
        place.count,
        {TextAt(finding, "code"), TextAt(finding, "severity"),
-        TextAt(finding, "message"), place.count}});
+        TextAt(finding, "message"), place.count},
+       PlaceJson(finding).dump(-1, ' ', false,
+                               Json::error_handler_t::replace)});
+}
+
+void Baseline::AddRuns(const Json& report, const char* list,
+                       KnownImage& image) {
+  const auto findings = report.find(list);
+  if (findings == report.end() || !findings->is_array()) return;
+  for (const Json& finding : *findings) AddRun(finding, image);
+}
+
+void Baseline::AddKnown(const Json& known, KnownImage& image) {
+  AddRuns(known, "findings", image);
+  image.corruptions =
+      std::max(image.corruptions, NumberAt(known, "corruptions"));
+  image.leaks = std::max(image.leaks, NumberAt(known, "leaks"));
+  image.all_listed =
+      image.all_listed && known.value("all_listed", Json(true)) == true;
+}
+
+void Baseline::AddKnown(const KnownImage& known, KnownImage& image) {
+  for (const auto& [kind, runs] : known.runs) {
+    std::vector<KnownRun>& all = image.runs[kind];
+    all.insert(all.end(), runs.begin(), runs.end());
+  }
+  image.corruptions = std::max(image.corruptions, known.corruptions);
+  image.leaks = std::max(image.leaks, known.leaks);
+  image.all_listed = image.all_listed && known.all_listed;
 }
 
 void Baseline::Add(const Json& report) {
   KnownImage image;
   for (const char* list : {"problems", "warnings"}) {
-    const auto findings = report.find(list);
-    if (findings == report.end() || !findings->is_array()) continue;
-    for (const Json& finding : *findings) AddRun(finding, image);
+    AddRuns(report, list, image);
   }
   const Json counts = report.value("counts", Json::object());
   image.corruptions = NumberAt(counts, "corruptions");
   image.leaks = NumberAt(counts, "leaks");
   image.exit_code = static_cast<int>(NumberAt(report, "exit_code") & 63);
   image.all_listed = NumberAt(report, "problems_omitted") == 0;
-  images_[TextAt(report.value("image", Json::object()), "path")] =
-      std::move(image);
+  const Json known = report.value("known", Json::object());
+  if (known.is_object()) AddKnown(known, image);
+  KnownImage& entry =
+      images_[TextAt(report.value("image", Json::object()), "path")];
+  if (HasNoVerdict(image.exit_code)) AddKnown(entry, image);
+  entry = std::move(image);
 }
 
 std::vector<CountedRange> Baseline::RangesOf(const KnownImage& image,
@@ -109,15 +152,20 @@ std::vector<Finding> Baseline::NewOf(const std::vector<Finding>& findings,
   return news;
 }
 
-std::vector<GoneFinding> Baseline::GoneOf(const checker::CheckReport& found,
-                                          const KnownImage& known) {
-  std::map<std::string, std::vector<CountedRange>> now;
+Baseline::Places Baseline::PlacesOf(const checker::CheckReport& found) {
+  Places places;
   for (const auto* list : {&found.problems, &found.warnings}) {
     for (const Finding& finding : *list) {
       const FindingPlace place = PlaceOf(finding);
-      now[place.kind].push_back({place.first, place.count});
+      places[place.kind].push_back({place.first, place.count});
     }
   }
+  return places;
+}
+
+std::vector<GoneFinding> Baseline::GoneOf(const checker::CheckReport& found,
+                                          const KnownImage& known) {
+  Places now = PlacesOf(found);
   std::vector<GoneFinding> gone;
   for (const auto& [kind, runs] : known.runs) {
     for (const KnownRun& run : runs) {
@@ -161,6 +209,34 @@ ImageChange Baseline::Compare(const ImageReport& report) const {
   if (change.newly_failed) change.exit_code |= kExitOperationalError;
   if (found.cancelled) change.exit_code = kExitCancelled;
   return change;
+}
+
+std::string Baseline::StillKnown(const checker::CheckReport& found) const {
+  const bool verdict = !HasNoVerdict(ExitCodeOf(found));
+  const auto entry = images_.find(AsInJson(found.image.path));
+  if (verdict || entry == images_.end()) return {};
+  const KnownImage& image = entry->second;
+  Json findings = Json::array();
+  Places told = PlacesOf(found);
+  for (const auto& [kind, runs] : image.runs) {
+    for (const KnownRun& run : runs) {
+      if (Without({run.first, run.count}, told[kind]).empty()) continue;
+      told[kind].push_back({run.first, run.count});
+      Json finding = Json::parse(run.place);
+      finding["code"] = run.description.code;
+      finding["severity"] = run.description.severity;
+      finding["message"] = run.description.message;
+      finding["count"] = run.count;
+      findings.push_back(std::move(finding));
+    }
+  }
+  if (findings.empty() && image.corruptions == 0 && image.leaks == 0) return {};
+  Json known;
+  known["corruptions"] = image.corruptions;
+  known["leaks"] = image.leaks;
+  known["all_listed"] = image.all_listed;
+  known["findings"] = std::move(findings);
+  return known.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::vector<std::string> Baseline::Images() const {

@@ -151,6 +151,52 @@ TEST(BaselineTest, TheLaterReportOfAnImageCounts) {
             std::vector<std::string>{LeakyReport().image.path});
 }
 
+// One whose image could not be looked at, with what the baseline knows of it.
+ImageReport Unchecked(const Baseline& baseline) {
+  CheckReport failed = UnopenedReport();
+  failed.image.path = LeakyReport().image.path;
+  return {.found = failed, .known = baseline.StillKnown(failed)};
+}
+
+TEST(BaselineTest, WhatIsKnownOfAnImageOutlivesNightsWithoutAVerdict) {
+  const CheckReport leaky = Leaky({Leak(7, 3), Leak(90, 1)});
+  Baseline baseline = Of(leaky);
+  const std::string known = Unchecked(baseline).known;
+  for (int night = 0; night < 3; ++night) {
+    const ImageReport unchecked = Unchecked(baseline);
+    EXPECT_EQ(unchecked.known, known) << "it neither shrinks nor grows";
+    baseline = Baseline();
+    baseline.Add(Json::parse(JsonReport(unchecked, JsonLayout::kOneLine)));
+    EXPECT_FALSE(baseline.Compare(unchecked).any());
+  }
+  EXPECT_FALSE(baseline.Compare({leaky}).any());
+  EXPECT_EQ(baseline.Compare({Leaky({Leak(7, 3)})}).gone.size(), 1u);
+  EXPECT_EQ(baseline.Compare({Leaky({Leak(7, 4)})}).new_leaks, 1u);
+  // With a verdict there is nothing to remember.
+  EXPECT_EQ(baseline.StillKnown(leaky), "");
+  EXPECT_EQ(Of(CleanReport()).StillKnown(Unchecked(baseline).found), "");
+}
+
+TEST(BaselineTest, WhatAFailedCheckFoundIsNotRememberedTwice) {
+  CheckReport partial = Leaky({Leak(7, 3)});
+  partial.status = checker::CheckStatus::kInconclusive;
+  partial.errors = {"cannot read"};
+  const Baseline baseline = Of(Leaky({Leak(7, 3), Leak(90, 1)}));
+  const Json known = Json::parse(baseline.StillKnown(partial));
+  ASSERT_EQ(known["findings"].size(), 1u);
+  EXPECT_EQ(known["findings"][0]["host"]["first_cluster"], 90);
+}
+
+TEST(BaselineTest, AReportWithoutAVerdictTakesNothingAway) {
+  const CheckReport leaky = Leaky({Leak(7, 3)});
+  Baseline baseline = Of(leaky);
+  CheckReport failed = UnopenedReport();
+  failed.image.path = leaky.image.path;
+  baseline.Add(Json::parse(JsonReport({failed}, JsonLayout::kOneLine)));
+  EXPECT_FALSE(baseline.Compare({leaky}).any());
+  EXPECT_FALSE(baseline.Compare({failed}).newly_failed);
+}
+
 TEST(BaselineTest, NamesThatAreNoUtf8AreKnownAgain) {
   Finding finding = Leak(7, 1);
   finding.location.snapshot = "\xff\xfe";
@@ -165,7 +211,10 @@ TEST(BaselineTest, AReportOfAnyShapeDoesNoHarm) {
        {R"({"image":{"path":"a"},"problems":7,"counts":[],"exit_code":"4"})",
         R"({"image":{"path":"a"},"problems":[7,{},{"location":7,"host":[]}]})",
         R"({"image":{"path":"a"},"problems":[{"code":1,"count":-1,
-            "location":{"index":18446744073709551615}}]})"}) {
+            "location":{"index":18446744073709551615}}]})",
+        R"({"image":{"path":"a"},"known":7})",
+        R"({"image":{"path":"a"},"exit_code":8,"known":{"findings":[7,{}],
+            "leaks":"x","all_listed":[]}})"}) {
     baseline.Add(Json::parse(text));
   }
   EXPECT_EQ(baseline.Images().size(), 1u);

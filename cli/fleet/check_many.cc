@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cli/exit_code.h"
+#include "cli/finding_place.h"
 #include "cli/fleet/baseline.h"
 #include "cli/fleet/image_finder.h"
 #include "cli/fleet/live_table.h"
@@ -49,6 +50,13 @@ double SecondsSince(Clock::time_point begin) {
   return Seconds(Clock::now() - begin).count();
 }
 
+checker::Counts CountsOf(const ImageState& image) {
+  return {.corruptions = image.corruptions,
+          .leaks = image.leaks,
+          .warnings = image.warnings,
+          .suspect_orphans = image.suspect_orphans};
+}
+
 // The state of --state while a run goes on. For one thread at a time.
 class Memory {
  public:
@@ -72,24 +80,34 @@ class Memory {
     return image == state_.images.end() ? ImageState{} : image->second;
   }
 
+  EarlierVerdict EarlierOf(const std::string& path) const {
+    const ImageState last = LastOf(path);
+    return {last.succeeded, CountsOf(last), last.leaked_bytes};
+  }
+
   absl::Status Remember(const ImageReport& report) {
     if (path_.empty()) return absl::OkStatus();
     const checker::CheckReport& now = Now(report);
-    ImageState& image = state_.images[now.image.path];
-    const int64_t succeeded = image.succeeded;
-    image = {.round = state_.round,
-             .checked = std::time(nullptr),
-             .succeeded = succeeded,
-             .status = StatusOf(report),
-             .exit_code = ExitCodeOf(now),
-             .corruptions = now.counts.corruptions,
-             .leaks = now.counts.leaks,
-             .warnings = now.counts.warnings,
-             .suspect_orphans = now.counts.suspect_orphans,
-             .leaked_bytes = LeakedBytes(report),
-             .seconds = now.statistics.seconds};
-    const bool verdict = (image.exit_code & kExitOperationalError) == 0;
-    if (verdict) image.succeeded = image.checked;
+    const EarlierVerdict earlier = EarlierOf(now.image.path);
+    const int exit_code = ExitCodeOf(now);
+    const int64_t time = std::time(nullptr);
+    const bool verdict = (exit_code & kExitOperationalError) == 0;
+    const checker::Counts counts =
+        verdict ? now.counts : AtLeast(now.counts, earlier.counts);
+    const uint64_t leaked = LeakedBytes(report);
+    state_.images[now.image.path] = {
+        .round = state_.round,
+        .checked = time,
+        .succeeded = verdict ? time : earlier.time,
+        .status = StatusOf(report),
+        .exit_code = exit_code,
+        .corruptions = counts.corruptions,
+        .leaks = counts.leaks,
+        .warnings = counts.warnings,
+        .suspect_orphans = counts.suspect_orphans,
+        .leaked_bytes =
+            verdict ? leaked : std::max(leaked, earlier.leaked_bytes),
+        .seconds = now.statistics.seconds};
     return Clock::now() >= next_write_ ? Write() : absl::OkStatus();
   }
 
@@ -303,11 +321,13 @@ class Run {
     // nevertheless how far it came.
     if (report.found.cancelled && options_.fleet.any()) return;
     not_checked_.erase(images_[index].path);
-    if (baseline_) report.change = baseline_->Compare(report);
+    if (baseline_) {
+      report.change = baseline_->Compare(report);
+      report.known = baseline_->StillKnown(report.found);
+    }
     AddToSummary(report, images_[index].overlays, summary_);
     const auto pass_on = [&] {
-      failure_ =
-          outputs_.Add(report, memory_.LastOf(images_[index].path).succeeded);
+      failure_ = outputs_.Add(report, memory_.EarlierOf(images_[index].path));
     };
     if (table_) {
       table_->Around(pass_on);
@@ -325,7 +345,8 @@ class Run {
     for (std::string& path : baseline_->Images()) {
       struct stat status;
       if (!IsInShard(path, options_.fleet.shard)) continue;
-      if (IsNbdAddress(path)) continue;  // not of this machine
+      if (IsNbdAddress(path)) continue;    // not of this machine
+      if (!IsWholeInJson(path)) continue;  // nobody knows where it was
       if (lstat(path.c_str(), &status) == 0 || errno != ENOENT) continue;
       if (change.missing.size() < kMaxMissingListed) {
         change.missing.push_back(std::move(path));
@@ -340,19 +361,15 @@ class Run {
     for (const std::string& path : not_checked_) {
       if (!memory_.Knows(path)) continue;
       const ImageState image = memory_.LastOf(path);
-      outputs_.AddRemembered(
-          {.path = path,
-           .status = image.status,
-           .exit_code = image.exit_code,
-           .counts = {.corruptions = image.corruptions,
-                      .leaks = image.leaks,
-                      .warnings = image.warnings,
-                      .suspect_orphans = image.suspect_orphans},
-           .seconds = image.seconds,
-           .leaked_bytes = image.leaked_bytes,
-           .checked = image.checked,
-           .succeeded = image.succeeded,
-           .remembered = true});
+      outputs_.AddRemembered({.path = path,
+                              .status = image.status,
+                              .exit_code = image.exit_code,
+                              .counts = CountsOf(image),
+                              .seconds = image.seconds,
+                              .leaked_bytes = image.leaked_bytes,
+                              .checked = image.checked,
+                              .succeeded = image.succeeded,
+                              .remembered = true});
     }
   }
 

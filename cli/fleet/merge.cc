@@ -1,11 +1,13 @@
 #include "cli/fleet/merge.h"
 
-#include <set>
+#include <cstddef>
+#include <map>
 #include <string>
 #include <utility>
 
 #include "checker/printable.h"
 #include "cli/exit_code.h"
+#include "cli/finding_place.h"
 #include "cli/fleet/report_reader.h"
 #include "cli/fleet/summary.h"
 #include "cli/fleet/summary_merge.h"
@@ -44,6 +46,7 @@ class Merger {
       : format_(format), surroundings_(surroundings) {}
 
   void AddFile(const std::string& path) {
+    ++file_;
     bool summarised = false;
     const absl::StatusOr<bool> whole = ReadReports(path, [&](const Json& json) {
       if (json.contains("summary")) {
@@ -81,7 +84,9 @@ class Merger {
 
   void AddReport(const Json& report) {
     const std::string path = TextAt(report["image"], "path");
-    if (!paths_.insert(path).second) {
+    // Several names that are no UTF-8 may be told as the same.
+    const bool other = paths_.emplace(path, file_).first->second != file_;
+    if (other && IsWholeInJson(path)) {
       Fail("'" + path + "' is in two reports");
       return;
     }
@@ -109,7 +114,8 @@ class Merger {
   const OutputFormat format_;
   const Surroundings& surroundings_;
   FleetSummary summary_;
-  std::set<std::string> paths_;
+  std::map<std::string, size_t> paths_;  // with the number of their file
+  size_t file_ = 0;
   bool begun_ = false;
   absl::Status printed_;
 };

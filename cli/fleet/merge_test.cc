@@ -48,5 +48,13 @@ TEST(MergeTest, AnImageIsInOneReportOnly) {
             kExitOperationalError);
 }
 
+TEST(MergeTest, NamesThatAreNoUtf8MayBeToldAsTheSame) {
+  constexpr char kReplaced[] =
+      R"({"schema_version":1,"image":{"path":"a\ufffd"}})";
+  EXPECT_EQ(MergeLines({{kReplaced, kReplaced, kSummary}}), kExitClean);
+  EXPECT_EQ(MergeLines({{kReplaced, kSummary}, {kReplaced, kSummary}}),
+            kExitClean);
+}
+
 }  // namespace
 }  // namespace qcow2::cli

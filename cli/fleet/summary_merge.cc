@@ -1,7 +1,6 @@
 #include "cli/fleet/summary_merge.h"
 
 #include <algorithm>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>

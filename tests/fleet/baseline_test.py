@@ -47,6 +47,30 @@ class BaselineTest(unittest.TestCase):
         reports, summary = fleet.lines(result.stdout)
         return reports, summary, result.returncode
 
+    def test_nights_on_which_an_image_is_in_use(self):
+        self.night()
+        fleet.plant_leak(self.clean)
+        _, _, code = self.night()
+        self.assertEqual(code, 4)
+        with fleet.in_use(self.clean):
+            for expected in (8, 0):
+                _, _, code = self.night()
+                self.assertEqual(code, expected)
+        reports, _, code = self.night()
+        self.assertEqual((reports, code), ([], 0))
+
+    def test_names_that_are_no_utf8_are_neither_missing_nor_the_same(self):
+        for name in (b"bad\xff.qcow2", b"bad\xfe.qcow2"):
+            shutil.copy(self.clean, os.path.join(os.fsencode(self.tree), name))
+        _, first, _ = self.night()
+        _, second, code = self.night()
+        self.assertEqual((second["change"]["missing"], code), ([], 0))
+        merged = fleet.fsck("merge", "--output=ndjson", self.report)
+        self.assertEqual(merged.stderr, "")
+        reports, summary = fleet.lines(merged.stdout)
+        self.assertEqual(len(reports), first["images"]["found"])
+        self.assertEqual(summary["images"]["found"], first["images"]["found"])
+
     def test_nights(self):
         first, summary, code = self.night()
         self.assertEqual(code, 12)

@@ -1,4 +1,6 @@
 """A tree of images to check, and qcow2-fsck to check it with."""
+import contextlib
+import fcntl
 import json
 import os
 import struct
@@ -62,6 +64,14 @@ def by_path(reports):
         kept = {k: v for k, v in report["statistics"].items() if k not in varying}
         found[report["image"]["path"]] = {**report, "statistics": kept}
     return found
+
+
+@contextlib.contextmanager
+def in_use(path):
+    """Holds the lock of a virtual machine that writes to the image."""
+    with open(path, "rb") as image:
+        fcntl.lockf(image, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 101)
+        yield
 
 
 def plant_leak(path):
