@@ -155,12 +155,13 @@ class SlurmTest(unittest.TestCase):
     def test_an_array_job_finds_what_one_run_finds(self):
         images = fleet.scratch()
         fleet.corpus(images)
-        reports = fleet.scratch()
+        reports = os.path.join(fleet.scratch(), "not/there/yet")
         single = fleet.fsck("--recursive", "--output=ndjson", images)
         expected, summary = fleet.lines(single.stdout)
         with Cluster() as cluster:
             run = cluster.output(f"{SCRIPTS}/submit.sh", reports, images).strip()
             self.assertTrue(os.path.isdir(run), run)
+            self.assertEqual(os.path.dirname(run), os.path.realpath(reports))
             cluster.wait_for(lambda: not cluster.output("squeue", "-h").strip())
             state = cluster.output("scontrol", "-o", "show", "jobs")
             for shard in range(4):

@@ -16,9 +16,12 @@ if (($# < 2)); then
 fi
 scripts="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 shards="${SHARDS:-4}"
-run="$(realpath "$1")/$(date +%Y-%m-%dT%H%M%S)"
+mkdir -p "$1"
+reports="$(realpath "$1")"
+run="$reports/$(date +%Y-%m-%dT%H%M%S)"
 shift
-mkdir -p "$run"
+# Not that of another run that began in the same second.
+mkdir "$run"
 
 array="$(sbatch --parsable --array="0-$((shards - 1))" \
   --output="$run/shard-%a.log" "$scripts/check.sbatch" "$run" "$@")"
