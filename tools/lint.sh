@@ -14,7 +14,7 @@ ensure_packages "${packages_to_lint[@]}" || exit 8
 cd "$root"
 if (($# == 0)); then
   mapfile -t files < <(git ls-files '*.cc' '*.h' '*.sh' .ci/run \
-    packaging/systemd/notify 'packaging/completions/*.bash')
+    packaging/systemd/{keep-report,notify} 'packaging/completions/*.bash')
   set -- "${files[@]}"
 fi
 
@@ -23,7 +23,7 @@ for file in "$@"; do
   case "$file" in
     *.cc) sources+=("$file") units+=("$file") ;;
     *.h) sources+=("$file") ;;
-    *.sh | *.bash | */run | */notify) scripts+=("$file") ;;
+    *.sh | *.bash | */run | */keep-report | */notify) scripts+=("$file") ;;
   esac
 done
 

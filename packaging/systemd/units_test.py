@@ -41,7 +41,8 @@ def installed_root():
             shutil.copy(path, units)
     shutil.copy(fleet.FSCK, root + "/usr/bin")
     shutil.copy("/bin/sh", root + "/usr/bin")
-    shutil.copy(HERE + "/notify", root + "/usr/libexec/qcow2-fsck")
+    for script in ("keep-report", "notify"):
+        shutil.copy(f"{HERE}/{script}", root + "/usr/libexec/qcow2-fsck")
     return root
 
 
@@ -61,8 +62,8 @@ class WhatSystemdSays(unittest.TestCase):
 
     def test_a_command_that_is_not_there_is_seen(self):
         root = installed_root()
-        os.remove(root + "/usr/libexec/qcow2-fsck/notify")
-        self.assertIn("/usr/libexec/qcow2-fsck/notify", self.verify(root))
+        os.remove(root + "/usr/bin/qcow2-fsck")
+        self.assertIn("/usr/bin/qcow2-fsck", self.verify(root))
 
     def test_exposure(self):
         # In tenths; the check alone has nothing that it does not need.
@@ -102,14 +103,20 @@ class Night(unittest.TestCase):
             self.unit.settings["SystemCallFilter"]
         )
 
-    def start(self, key, **more):
+    def start(self, key, *options, **more):
         variables = self.unit.environment()
         arguments = self.unit.command(key, variables)
-        if arguments[0] == "/usr/bin/qcow2-fsck":
-            arguments[0] = fleet.FSCK
+        arguments[1:1] = options
+        arguments[0] = {
+            "/usr/bin/qcow2-fsck": fleet.FSCK,
+            "/usr/libexec/qcow2-fsck/keep-report": os.path.abspath(
+                HERE + "/keep-report"
+            ),
+        }[arguments[0]]
+        path = os.path.dirname(os.path.abspath(fleet.FSCK)) + ":/usr/bin:/bin"
         return run(
             arguments,
-            env={**variables, **more},
+            env={"PATH": path, **variables, **more},
             cwd="/",
             preexec_fn=lambda: syscall_filter.confine(self.calls),
         )
@@ -121,12 +128,23 @@ class Night(unittest.TestCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def night(self):
-        """One run with what follows it."""
-        result = self.start("ExecStart")
+    def night(self, *options):
+        """One run with what follows it; `options` are for this one alone."""
+        result = self.start("ExecStart", *options)
         stopped = self.start("ExecStopPost", EXIT_STATUS=str(result.returncode))
         self.assertEqual(stopped.stderr, "")
         return result
+
+    def make_every_check_long(self):
+        """As if each had taken more than any night has: then a run with a time
+        budget begins the first, and leaves the others to the next."""
+        path = os.path.join(self.kept, "state")
+        with open(path, encoding="utf-8") as file:
+            entries = [json.loads(line) for line in file]
+        for image in entries[1:-1]:
+            image["seconds"] = 100000
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in entries)
 
     def report(self, name):
         with open(os.path.join(self.kept, name), encoding="utf-8") as file:
@@ -144,7 +162,8 @@ class Night(unittest.TestCase):
         self.assertEqual(third.returncode, 0, third.stdout + third.stderr)
         self.assertNotIn("vm3", third.stdout)
         self.assertEqual(sorted(os.listdir(self.kept)),
-                         ["last.json", "metrics.prom", "state"])
+                         ["known.ndjson", "last.json", "metrics.prom", "state"])
+        self.assertEqual(len(self.report("last.json")), 7)
 
     def test_metrics_can_be_read_by_the_collector(self):
         folder = os.path.join(self.root, "node-exporter")
@@ -160,13 +179,46 @@ class Night(unittest.TestCase):
         self.configure(f"QCOW2_FSCK_OPTIONS=--exclude=vm[0-3].* --jobs=1 {more}")
         self.assertIn("3 of 3 images checked", self.night().stdout)
 
-    def test_a_run_that_was_stopped_is_no_baseline(self):
-        for status in ("32", "36", "40", "16", "KILL", "TERM"):
-            with open(f"{self.kept}/tonight.json", "w", encoding="utf-8"):
-                pass
-            self.start("ExecStopPost", EXIT_STATUS=status)
-            self.assertFalse(os.path.exists(f"{self.kept}/last.json"), status)
+    def test_a_round_of_several_nights_is_one_baseline(self):
+        for number in range(6):
+            fleet.plant_leak(f"{self.images}/vm{number}.qcow2")
+        self.assertEqual(self.night().returncode, 4)
+        size = os.path.getsize(f"{self.kept}/known.ndjson")
+        for _ in range(2):
+            nights = 0
+            while not nights or "round.ndjson" in os.listdir(self.kept):
+                self.make_every_check_long()
+                result = self.night("--time-budget=60s", "--jobs=1")
+                self.assertEqual(result.returncode, 0, result.stdout)
+                self.assertNotIn("new finding", result.stdout)
+                nights += 1
+            self.assertEqual(nights, 6)
+        # What is kept does not grow from round to round.
+        self.assertLess(os.path.getsize(f"{self.kept}/known.ndjson"), 2 * size)
+
+    def test_a_run_that_came_to_nothing_changes_nothing(self):
+        fleet.plant_leak(f"{self.images}/vm3.qcow2")
+        self.assertEqual(self.night().returncode, 4)
+        before = self.report("last.json")
+        with open(f"{self.kept}/state", "a", encoding="utf-8") as file:
+            file.write("x")
+        self.assertEqual(self.night().returncode, 8)
+        self.assertEqual(self.report("last.json"), before)
+        os.remove(f"{self.kept}/state")
+        self.assertEqual(self.night().returncode, 0)
         self.assertEqual(self.unit.settings["SuccessExitStatus"], ["32"])
+
+    def test_what_is_known_of_an_image_in_use_is_not_told_again(self):
+        image = f"{self.images}/vm3.qcow2"
+        fleet.plant_leak(image)
+        self.assertEqual(self.night().returncode, 4)
+        with fleet.in_use(image):
+            self.assertEqual(self.night().returncode, 8)
+            self.assertEqual(self.night().returncode, 0)
+            with open(f"{self.kept}/metrics.prom", encoding="utf-8") as file:
+                self.assertIn(f'qcow2_fsck_leaks{{image="{image}"}} 1\n', file.read())
+        last = self.night()
+        self.assertEqual(last.returncode, 0, last.stdout + last.stderr)
 
     def test_the_filter_of_system_calls_holds(self):
         result = run(
