@@ -62,8 +62,10 @@ if [[ -z "$version" || -z "$day" ]]; then
   exit 8
 fi
 ensure_packages "${packages_to_package[@]}" || exit 8
-mkdir -p "$output"
-output="$(cd "$output" && pwd)"
+if ! mkdir -p "$output" || ! output="$(cd "$output" && pwd)"; then
+  say "there can be no packages in '$output'"
+  exit 8
+fi
 cd "$root"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
