@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/descriptor.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::cli {
@@ -18,27 +19,6 @@ namespace {
 absl::Status CannotOpen(int error, const std::string& path) {
   return absl::ErrnoToStatus(error, "cannot open '" + path + "'");
 }
-
-// A descriptor that is closed with the object.
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  Descriptor(Descriptor&& other) noexcept
-      : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (descriptor_ != -1) close(descriptor_);
-  }
-
-  int get() const { return descriptor_; }
-  int Release() { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_;
-};
 
 // The folder at `relative` below `root`, one name after the other so that none
 // of them is followed if it is a symbolic link.

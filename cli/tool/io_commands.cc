@@ -6,13 +6,13 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cli/output_file.h"
 #include "cli/tool/commands.h"
 #include "cli/tool/disk_options.h"
+#include "engine/descriptor.h"
 #include "engine/status_macros.h"
 
 namespace qcow2::tool {
@@ -31,38 +31,20 @@ struct RangeOptions {
   bool no_unmap = false;
 };
 
-// A file descriptor that is closed, unless it is one of the console's.
-class Descriptor {
- public:
-  Descriptor(int number, bool owned) : number_(number), owned_(owned) {}
-  Descriptor(Descriptor&& other) noexcept
-      : number_(other.number_), owned_(std::exchange(other.owned_, false)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (owned_) close(number_);
-  }
-  int number() const { return number_; }
-
- private:
-  int number_;
-  bool owned_;
-};
-
-absl::StatusOr<Descriptor> OpenInput(const std::string& path,
-                                     const Console& console) {
-  if (path == "-") return Descriptor(console.standard_input, false);
-  const int number = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (number >= 0) return Descriptor(number, true);
+// None where it is standard input.
+absl::StatusOr<Descriptor> OpenInput(const std::string& path) {
+  if (path == "-") return Descriptor(-1);
+  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() != -1) return file;
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot open '", path, "'"));
 }
 
 // Fills `buffer`; shorter at the end of the input.
-absl::StatusOr<size_t> ReadInput(const Descriptor& input,
-                                 std::span<std::byte> buffer) {
+absl::StatusOr<size_t> ReadInput(int input, std::span<std::byte> buffer) {
   size_t done = 0;
   while (done < buffer.size()) {
     const ssize_t read =
-        ::read(input.number(), buffer.data() + done, buffer.size() - done);
+        ::read(input, buffer.data() + done, buffer.size() - done);
     if (read == 0) break;
     if (read < 0 && errno == EINTR) continue;
     if (read < 0) return absl::ErrnoToStatus(errno, "cannot read the input");
@@ -161,7 +143,8 @@ absl::Status WritePattern(const RangeOptions& options, GuestDisk& disk,
 
 absl::Status WriteInput(const RangeOptions& options, GuestDisk& disk,
                         const Console& console) {
-  ASSIGN_OR_RETURN(const Descriptor input, OpenInput(options.input, console));
+  ASSIGN_OR_RETURN(const Descriptor file, OpenInput(options.input));
+  const int input = file.get() != -1 ? file.get() : console.standard_input;
   ASSIGN_OR_RETURN(uint64_t room, LengthOf(options, disk));
   uint64_t offset = options.offset.value_or(0);
   std::vector<std::byte> buffer(kPieceBytes);

@@ -11,24 +11,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/descriptor.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 absl::Status FileError(int error_number, const std::string& path) {
   return absl::ErrnoToStatus(error_number,
@@ -95,11 +82,11 @@ Secret Secret::FromText(std::string_view text) {
 
 absl::StatusOr<Secret> LoadSecretFile(const std::string& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.number() < 0) return FileError(errno, path);
+  if (file.get() < 0) return FileError(errno, path);
   // Room for the newline, and for noticing that there is more.
   Secret content(kMaxSecretBytes + 2);
   ASSIGN_OR_RETURN(size_t length,
-                   ReadAll(file.number(), content.mutable_bytes(), path));
+                   ReadAll(file.get(), content.mutable_bytes(), path));
   const bool ends_in_newline =
       length > 0 && content.bytes()[length - 1] == std::byte{'\n'};
   if (ends_in_newline) --length;
