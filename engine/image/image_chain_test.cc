@@ -204,6 +204,26 @@ TEST_F(ImageChainTest, TheDataFileIsFoundBesideTheImage) {
   EXPECT_EQ(byte, std::byte{'d'});
 }
 
+TEST_F(ImageChainTest, PoliciesDecideWhichFilesAreOpened) {
+  std::filesystem::create_directory(Path("elsewhere"));
+  CreateOptions create;
+  create.virtual_size = kDiskBytes;
+  create.data_file = "elsewhere/data";
+  Create("image", create);
+  CreateRaw("elsewhere/base", kDiskBytes, 'b');
+  CreateOver("top", "elsewhere/base", "raw");
+  EXPECT_EQ(OpenError("image"), absl::OkStatus());
+  EXPECT_EQ(OpenError("top"), absl::OkStatus());
+  ChainOptions options;
+  options.data_file = NamedFilePolicy::kSameDirectory;
+  EXPECT_TRUE(absl::IsPermissionDenied(OpenError("image", options)));
+  EXPECT_EQ(OpenError("top", options), absl::OkStatus());
+  options = {};
+  options.backing = NamedFilePolicy::kSameDirectory;
+  EXPECT_EQ(OpenError("image", options), absl::OkStatus());
+  EXPECT_TRUE(absl::IsPermissionDenied(OpenError("top", options)));
+}
+
 TEST_F(ImageChainTest, AnImageIsNotItsOwnDataFile) {
   CreateOptions create;
   create.virtual_size = kDiskBytes;
