@@ -5,6 +5,7 @@
 #include <string>
 
 #include "checker/test_image.h"
+#include "engine/format/entry_flags.h"
 #include "engine/format/header.h"
 #include "gtest/gtest.h"
 #include "repair/plan.h"
@@ -148,6 +149,28 @@ TEST(RefcountStepsTest, CountsAreWrittenInPlace) {
   EXPECT_EQ(edit.where, "host cluster 5 (offset 0x5000)");
   EXPECT_EQ(edit.before, "refcount 0");
   EXPECT_EQ(edit.after, "refcount 1");
+}
+
+// Leaked clusters, one of them an L2 table that names the others.
+TEST(RefcountStepsTest, WhatMayBeLeftOfGuestDataIsFreedOnlyWhenAsked) {
+  TestImage image;
+  for (uint64_t i = 1; i < 8; ++i) {
+    image.WriteBe64(image.OffsetOf(kFree) + 8 * (i - 1),
+                    image.OffsetOf(kFree + i) | kCopiedFlag);
+    image.Fill(kFree + i, 'x');
+  }
+  for (uint64_t i = 0; i < 8; ++i) image.SetCount(kFree + i, 1);
+  image.header.incompatible_features |= kIncompatibleCorrupt;
+  const Planned left = PlanFor(image.file());
+  EXPECT_EQ(CountOf(image, *left.view, kFree), 1u);
+  EXPECT_EQ(CountOf(image, *left.view, kFree + 7), 1u);
+  EXPECT_TRUE(HeaderOf(*left.view).has_incompatible(kIncompatibleCorrupt));
+  RepairOptions options;
+  options.free_suspects = true;
+  const Planned freed = PlanFor(image.file(), options);
+  EXPECT_EQ(CountOf(image, *freed.view, kFree), 0u);
+  EXPECT_EQ(CountOf(image, *freed.view, kFree + 7), 0u);
+  EXPECT_FALSE(HeaderOf(*freed.view).has_incompatible(kIncompatibleCorrupt));
 }
 
 TEST(RefcountStepsTest, LeaksOnlyChangesNothingElse) {
