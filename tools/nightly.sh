@@ -77,6 +77,7 @@ job_kubernetes() {
   # As they are, and in the overlay of the page.
   cp -R packaging/kubernetes/base "$work/base" || return
   mkdir -p "$work/overlay" || return
+  # shellcheck disable=SC2016  # Backquotes of Markdown.
   sed -n '/^# kustomization.yaml$/,/^```$/{/^```$/!p}' docs/nightly.md \
     >"$work/overlay/kustomization.yaml" || return
   local folder
