@@ -2,7 +2,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 
-def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
+def fuzz_target(name, deps, seeds = [], random_inputs = 20000, size = "small"):
     """A libFuzzer binary and a test of the same code that every build can run.
 
     `bazel build --config=fuzz //fuzz:NAME` gives the libFuzzer binary (other
@@ -17,6 +17,7 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
       deps: what the code needs.
       seeds: files, or groups of files, the test runs over, one input each.
       random_inputs: how many inputs the test makes.
+      size: of the test.
     """
     cc_library(
         name = name + "_code",
@@ -45,7 +46,7 @@ def fuzz_target(name, deps, seeds = [], random_inputs = 20000):
     )
     cc_test(
         name = name + "_test",
-        size = "small",
+        size = size,
         args = ["--random=%d" % random_inputs] +
                ["$(locations %s)" % seed for seed in seeds],
         data = seeds,
