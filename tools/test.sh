@@ -39,7 +39,7 @@ run_tests sanitized --config=asan --build_tests_only \
   //checker/... //cli/picture/... //engine/... //fuzz/... //repair/... \
   //tests/corpus/... //tests/engine:model_test
 run_tests threads --config=tsan --build_tests_only \
-  --test_tag_filters=threads //checker/... //tests/engine/...
+  --test_tag_filters=threads //...
 run_tests fuzz --config=fuzz --test_env=FUZZ_SECONDS //fuzz:for_a_while
 /usr/bin/python3 tools/count_tests.py "$events/plain.json" \
   "$events/sanitized.json" "$events/threads.json" "$events/fuzz.json"
