@@ -1,12 +1,14 @@
 // Plans that are proven, and the part that is left of those that are not.
 #include "repair/proven_plan.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "checker/ownership_map.h"
 #include "checker/test_image.h"
 #include "engine/status_macros.h"
 #include "engine/storage/overlay_file.h"
@@ -91,6 +93,22 @@ TEST_F(ProvenPlanTest, WhereNothingElseIsToBeDoneTheFailureIsTold) {
   EXPECT_FALSE(plan.proof->ok);
   EXPECT_FALSE(plan.proof->failures.empty());
   EXPECT_FALSE(plan.planned.plan.has_reason_to_stay());
+}
+
+// However many plans are tried, and checked.
+TEST_F(ProvenPlanTest, WhoOwnsWhatIsAsItWasFound) {
+  HideDamage();
+  image_.SetCount(kRefcountTable, 0);
+  checker::OwnershipMap ownership;
+  RepairOptions options;
+  options.check.ownership = &ownership;
+  Plan(options);
+  EXPECT_GT(views_, 2);
+  EXPECT_TRUE(
+      std::ranges::any_of(ownership.marks, [](const checker::MarkedRun& run) {
+        return run.first_cluster == kRefcountTable &&
+               run.mark == checker::ClusterMark::kCountTooLow;
+      }));
 }
 
 TEST_F(ProvenPlanTest, ACancelledOneIsNotProven) {

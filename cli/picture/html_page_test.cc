@@ -200,5 +200,21 @@ TEST(HtmlPageTest, ListsNoMoreFindingsThanAPageHolds) {
   EXPECT_TRUE(Has(page, "7 more findings are not listed here"));
 }
 
+// A name can be six times as long as markup, and in every line.
+TEST(HtmlPageTest, NamesDoNotMakeThePageLarge) {
+  checker::CheckReport report = LeakyReport();
+  checker::Finding finding = report.problems.front();
+  finding.guest.assign(
+      8, checker::GuestRange{0, 65536, std::string(255, '"'), false});
+  report.problems.assign(kMaxPageFindings, finding);
+  uint32_t id = 0;
+  for (checker::Finding& one : report.problems) {
+    one.id = one.root_cause = ++id;
+  }
+  const std::string page = PageOf({.found = report});
+  EXPECT_LT(page.size(), size_t{10} << 20);
+  EXPECT_TRUE(Has(page, "more findings are not listed here"));
+}
+
 }  // namespace
 }  // namespace qcow2::cli
