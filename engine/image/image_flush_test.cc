@@ -141,6 +141,30 @@ TEST_F(ImageFlushTest, TheDataFileIsFlushedWithoutAnyChangeOfTheImage) {
   EXPECT_LT(log_.Find(Kind::kFlushData), log_.calls.size());
 }
 
+// The file outgrows its refcount table, which moves.
+TEST_F(ImageFlushTest, WhatTheHeaderNamesIsStoredBefore) {
+  CreateOptions create;
+  create.cluster_bits = 9;
+  create.refcount_bits = 64;
+  create.virtual_size = 4 << 20;
+  ASSERT_EQ(CreateImage(file_, nullptr, create), absl::OkStatus());
+  const auto image = Open();
+  const auto table = image->header_area().header.refcount_table_offset;
+  ASSERT_EQ(image->Write(0, std::vector<std::byte>(3 << 20, std::byte{7})),
+            absl::OkStatus());
+  ASSERT_EQ(image->Close(), absl::OkStatus());
+  EXPECT_NE(image->header_area().header.refcount_table_offset, table);
+  size_t headers = 0;
+  for (size_t i = 1; i < log_.calls.size(); ++i) {
+    if (log_.calls[i].kind != Kind::kWriteImage || log_.calls[i].offset != 0) {
+      continue;
+    }
+    ++headers;
+    EXPECT_EQ(log_.calls[i - 1].kind, Kind::kFlushImage) << "call " << i;
+  }
+  EXPECT_GT(headers, 0u);
+}
+
 TEST_F(ImageFlushTest, AFlushThatFailedIsDoneAgain) {
   Create(/*with_data_file=*/false);
   const auto image = Open();
