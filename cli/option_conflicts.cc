@@ -50,8 +50,6 @@ std::string WrongRepair(const CLI::App& app, const Options& options) {
        "--force-share is for checks: an image in use cannot be repaired"},
       {(repair || discard) && given("--overlap-check"),
        "--overlap-check is for checks: a repair watches all metadata"},
-      {(repair || discard) && given("--memory-limit"),
-       "--memory-limit is for checks: a repair needs all references at once"},
   });
 }
 

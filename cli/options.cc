@@ -11,6 +11,7 @@
 #include "cli/option_parser.h"
 #include "cli/units.h"
 #include "cli/version.h"
+#include "repair/repair_options.h"
 
 namespace qcow2::cli {
 namespace {
@@ -19,6 +20,7 @@ constexpr unsigned kJobsMax = 256;
 
 constexpr std::string_view kCompatOption = "--compat";
 constexpr std::string_view kRepairOption = "--repair";
+constexpr char kMemoryLimitOption[] = "--memory-limit";
 
 constexpr char kDescription[] =
     "Finds what is wrong with qcow2 disk images, and repairs it when asked to."
@@ -199,10 +201,11 @@ void AddCheckOptions(CLI::App& app, Options& options) {
            "Use N threads, for as many images side by side (default: one a "
            "processor, at most 8)",
            [&](const std::string& value) { return TakeJobs(value, options); });
-  AddValue(app, "--memory-limit", "SIZE",
+  AddValue(app, kMemoryLimitOption, "SIZE",
            "Use at most about SIZE bytes (suffix K, M, G or T) for counting "
            "references (default 64M); reads the metadata several times if it "
-           "must",
+           "must. A repair needs all references at once (default 1G) and is "
+           "refused where they do not fit",
            [&](const std::string& value) {
              return TakeMemoryLimit(value, options);
            });
@@ -441,6 +444,13 @@ void DefineCompatOptions(CLI::App& app, Options& options) {
       "Refused: only local files can be checked");
 }
 
+void SettleMemoryLimit(const CLI::App& app, Options& options) {
+  if (options.task != Task::kRepair && options.task != Task::kDiscard) return;
+  const CLI::Option* given = app.get_option_no_throw(kMemoryLimitOption);
+  if (given != nullptr && given->count() > 0) return;
+  options.memory_limit_bytes = repair::kDefaultReferenceMemoryBytes;
+}
+
 CommandLine UsageError(const std::string& what, bool qemu_compatible) {
   CommandLine result;
   result.exit_code = qemu_compatible ? static_cast<int>(kCompatNotChecked)
@@ -476,6 +486,7 @@ CommandLine Parse(NamesParser& app, std::vector<std::string> arguments,
   const std::string wrong = WrongTogether(app, options);
   if (!wrong.empty()) return UsageError(wrong, options.qemu_compatible);
   if (options.sandbox) options.named_files = NamedFilePolicy::kNone;
+  SettleMemoryLimit(app, options);
   CommandLine result;
   result.options = std::move(options);
   return result;

@@ -48,6 +48,7 @@ struct Options {
   std::string explain;  // a code, a number or "list"; empty: check images
   ProgressMode progress = ProgressMode::kAuto;
   unsigned jobs = 0;
+  // Of a check, until the task is known: repairs have a default of their own.
   uint64_t memory_limit_bytes = checker::kDefaultMemoryLimitBytes;
   bool force_share = false;
   bool sandbox = false;

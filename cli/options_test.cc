@@ -179,6 +179,13 @@ TEST(OptionsTest, RepairModes) {
   EXPECT_FALSE(MayWrite(Parsed({"--repair", "--dry-run", "a"})));
 }
 
+TEST(OptionsTest, ARepairMayHoldAllReferences) {
+  EXPECT_EQ(Parsed({"--repair", "a"}).memory_limit_bytes, 1u << 30);
+  EXPECT_EQ(Parsed({"--discard-freed", "a"}).memory_limit_bytes, 1u << 30);
+  EXPECT_EQ(Parsed({"--repair", "--memory-limit=3M", "a"}).memory_limit_bytes,
+            3u << 20);
+}
+
 TEST(OptionsTest, WhatGoesWithARepair) {
   const Options options =
       Parsed({"--repair=salvage", "--dry-run", "--free-suspects", "--deep",
@@ -252,7 +259,6 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--discard-freed", "-U", "a"},
       {"--discard-freed", "--free-suspects", "a"},
       {"--discard-freed", "--overlap-check=none", "a"},
-      {"--discard-freed", "--memory-limit=1G", "a"},
       {"--dry-run", "a"},
       {"--dry-run", "--undo", "a"},
       {"--free-suspects", "a"},
@@ -269,7 +275,6 @@ TEST(OptionsTest, WrongOnesAreUsageErrors) {
       {"--repair", "-U", "a"},
       {"--undo", "--force-share", "a"},
       {"--repair", "--overlap-check=none", "a"},
-      {"--repair", "--memory-limit=1G", "a"},
       {"-q", "a"},
       {"--sandbox", "a", "b"},
       {"--sandbox", "--recursive", "a"},

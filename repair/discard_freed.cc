@@ -8,6 +8,7 @@
 #include "engine/status_macros.h"
 #include "repair/freed_clusters.h"
 #include "repair/not_checked.h"
+#include "repair/reference_memory.h"
 
 namespace qcow2::repair {
 namespace {
@@ -141,12 +142,14 @@ RepairReport DiscardFreed(File& image, const std::string& path,
   checker::Graph graph;
   checker::CheckOptions check = request.check;
   check.overlap = checker::OverlapClasses::All();
-  check.memory_limit_bytes = 0;
   check.graph = &graph;
   report.before = checker::CheckImage(image, path, check);
-  report.transaction.error =
-      Discarding(image, place, request, report.transaction)
-          .Run(report.before, graph);
+  report.transaction.error = CheckReferencesFit(report.before, check);
+  if (report.transaction.error.ok()) {
+    report.transaction.error =
+        Discarding(image, place, request, report.transaction)
+            .Run(report.before, graph);
+  }
   report.after = report.before;
   return report;
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "checker/check.h"
 #include "engine/status_macros.h"
+#include "repair/reference_memory.h"
 #include "repair/repair_context.h"
 #include "repair/steps.h"
 
@@ -43,7 +44,6 @@ Survey TakeSurvey(const File& view, const std::string& path,
   const uint64_t wanted = options.check.max_problems;
   check.max_problems = 0;
   check.max_per_problem = wanted == 0 ? 0 : std::max(wanted, kMaxPerProblem);
-  check.memory_limit_bytes = 0;
   check.graph = &survey.graph;
   check.ownership = ownership;
   survey.report = checker::CheckImage(view, path, check);
@@ -130,6 +130,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
   if (*changed) {
     RememberRegions(survey.graph.model);
     Survey next = TakeSurvey(view_, path_, options_, nullptr);
+    RETURN_IF_ERROR(CheckReferencesFit(next.report, options_.check));
     // Only the first survey is of the image itself; its graph may be empty.
     if (!changed_) result_.graph_before = std::move(survey.graph);
     changed_ = true;
@@ -140,6 +141,7 @@ absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
 
 absl::StatusOr<PlannedRepair> Planner::Run() {
   Survey survey = TakeSurvey(view_, path_, options_, options_.check.ownership);
+  RETURN_IF_ERROR(CheckReferencesFit(survey.report, options_.check));
   result_.before = survey.report;
   const std::span<const Step> steps = StepsOf(options_.mode);
   std::vector<int> rounds(steps.size());

@@ -38,9 +38,10 @@ struct PlannedRepair {
 };
 
 // Plans the repair of `image`, called `path` in reports, in `view`, a fresh
-// overlay on it. What cannot be mended stays and is in `after`. An error only
+// overlay on it. What cannot be mended stays and is in `after`. An error
 // when the view cannot be written or read; a check that was cancelled ends
-// planning with `after.cancelled` set.
+// planning with `after.cancelled` set. kResourceExhausted when the references
+// do not fit `options.check.memory_limit_bytes` all at once.
 absl::StatusOr<PlannedRepair> PlanRepair(const File& image,
                                          const std::string& path,
                                          OverlayFile& view,

@@ -4,6 +4,7 @@
 #ifndef REPAIR_REPAIR_OPTIONS_H_
 #define REPAIR_REPAIR_OPTIONS_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,11 @@
 #include "repair/plan.h"
 
 namespace qcow2::repair {
+
+// What all references together may take unless told otherwise: more than in a
+// check, which can do with a part of them at a time. Enough for 64 TiB in
+// clusters of 64 KiB.
+inline constexpr uint64_t kDefaultReferenceMemoryBytes = uint64_t{1} << 30;
 
 struct RepairOptions {
   Mode mode = Mode::kAll;

@@ -1,5 +1,6 @@
 #include "repair/repoint.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -220,13 +221,21 @@ absl::Status Repointer::RepointL2Table(uint64_t place) {
   std::vector<std::byte> table(geometry_.cluster_size());
   RETURN_IF_ERROR(ReadZeroFilled(view_, place, table));
   const uint64_t size = geometry_.l2_entry_size();
+  // Entries from `first` to `end` changed: one write, as all of them may.
+  uint64_t first = geometry_.l2_entries();
+  uint64_t end = 0;
   for (uint64_t i = 0; i < geometry_.l2_entries(); ++i) {
     const L2Entry entry = L2Entry::Decode(&table[i * size], geometry_);
     const L2Entry shifted = Shifted(entry);
     if (shifted == entry) continue;
-    RETURN_IF_ERROR(WriteL2Entry(view_, geometry_, place, i, shifted));
+    shifted.Encode(&table[i * size], geometry_);
+    first = std::min(first, i);
+    end = i + 1;
   }
-  return absl::OkStatus();
+  if (first >= end) return absl::OkStatus();
+  return view_.Pwrite(place + first * size,
+                      std::span<const std::byte>(table).subspan(
+                          first * size, (end - first) * size));
 }
 
 absl::Status Repointer::RepointL2Tables() {

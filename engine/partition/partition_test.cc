@@ -170,6 +170,36 @@ TEST(PartitionTableTest, LogicalPartitionsAreFollowedAndNotInCircles) {
   EXPECT_NE(table->problems[0].find("sector 1000"), std::string::npos);
 }
 
+TEST(PartitionTableTest, NoMoreLogicalPartitionsThanAreFollowed) {
+  std::vector<std::byte> bytes(4096 * kSector);
+  const auto put = [&](uint64_t sector, const Mbr& record) {
+    const auto encoded = record.Encode();
+    std::copy(encoded.begin(), encoded.end(),
+              bytes.begin() + static_cast<ptrdiff_t>(sector * kSector));
+  };
+  Mbr mbr;
+  ASSERT_TRUE(
+      AddPartition({.type = 0x05, .first_sector = 1000, .sectors = 3000}, 4096,
+                   mbr)
+          .ok());
+  put(0, mbr);
+  for (uint32_t i = 0; i < 200; ++i) {
+    Mbr record;
+    record.signature = kMbrSignature;
+    record.entries[0].type = 0x83;
+    record.entries[0].first_sector = 1;
+    record.entries[0].sectors = 9;
+    record.entries[1].type = 0x05;
+    record.entries[1].first_sector = 10 * (i + 1);
+    put(1000 + 10 * i, record);
+  }
+  const auto table = ReadPartitionTable(*Disk(std::move(bytes)));
+  ASSERT_TRUE(table.ok());
+  EXPECT_EQ(table->partitions.size(), 1 + 128);
+  ASSERT_EQ(table->problems.size(), 1);
+  EXPECT_NE(table->problems[0].find("more logical"), std::string::npos);
+}
+
 // A disk of 1 MiB with both copies of a table of 128 entries.
 class GptTest : public ::testing::Test {
  protected:

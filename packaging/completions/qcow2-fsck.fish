@@ -17,7 +17,7 @@ complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l backing -x -a 'follow a
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l jobs -x -d 'Use N threads, for as many images side by side'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l memory-limit -x -d 'Use at most about SIZE bytes'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -s U -l force-share -d 'Check an image that another program has open'
-complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l sandbox -d 'Once the image is open, let the kernel refuse this process all but reading, memory, threads and writing to standard output and error'
+complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l sandbox -d 'Once the image is open, let the kernel refuse this process all but reading, memory, threads, the sizes and dates of files and writing to standard output and error'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l remote-timeout -x -d 'How long the server of an image at an NBD address may give no sign of life'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l recursive -d 'Check every qcow2 image in the folders given and below them, found by content'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l exclude -x -d 'With --recursive: leave out files and folders whose name matches GLOB, or whose path does if GLOB has a slash'

@@ -31,7 +31,7 @@ _qcow2_fsck() {
     '(--memory-limit)--memory-limit=[Use at most about SIZE bytes]:SIZE: ' \
     '(-U --force-share)-U[Check an image that another program has open]' \
     '(-U --force-share)--force-share[Check an image that another program has open]' \
-    '(--sandbox)--sandbox[Once the image is open, let the kernel refuse this process all but reading, memory, threads and writing to standard output and error]' \
+    '(--sandbox)--sandbox[Once the image is open, let the kernel refuse this process all but reading, memory, threads, the sizes and dates of files and writing to standard output and error]' \
     '(--remote-timeout)--remote-timeout=[How long the server of an image at an NBD address may give no sign of life]:SECONDS: ' \
     '(--recursive)--recursive[Check every qcow2 image in the folders given and below them, found by content]' \
     '*--exclude=[With --recursive: leave out files and folders whose name matches GLOB, or whose path does if GLOB has a slash]:GLOB: ' \

@@ -56,6 +56,37 @@ class RepairTest : public testing::Test {
   std::string damaged_;
 };
 
+// A check takes such an image a part at a time; a repair cannot.
+TEST_F(RepairTest, WhatNeedsMoreMemoryThanAllowedIsLeftAlone) {
+  const std::string image = folder_ / "images/long.qcow2";
+  ASSERT_EQ(QemuImg({"create", "-q", "-f", "qcow2", "-o",
+                     "cluster_size=512,preallocation=metadata", image, "20M"})
+                .exit_code,
+            0);
+  const auto expect_refused = [&](const std::string& task) {
+    const std::string before = ReadFile(image);
+    const Outcome refused = Fsck({task, "--memory-limit=1", image});
+    EXPECT_EQ(refused.exit_code & 8, 8) << task;
+    EXPECT_TRUE(Holds(refused.standard_output,
+                      "error: a repair counts all references at once"))
+        << refused.standard_output;
+    EXPECT_TRUE(ReadFile(image) == before);
+  };
+  EXPECT_EQ(Fsck({"--memory-limit=1", image}).exit_code, 0);
+  expect_refused("--discard-freed");
+  std::string bytes = ReadFile(image);
+  size_t l1_table = 0;
+  for (size_t i = 40; i < 48; ++i) {
+    l1_table = l1_table << 8 | static_cast<unsigned char>(bytes[i]);
+  }
+  bytes.at(l1_table) = 0;  // COPIED is gone
+  WriteFile(image, bytes);
+  EXPECT_EQ(Fsck({"--memory-limit=1", image}).exit_code, 4);
+  expect_refused("--repair");
+  EXPECT_EQ(Beside(), (std::vector<std::string>{"disk.qcow2", "long.qcow2"}));
+  EXPECT_EQ(Fsck({"--repair", image}).exit_code, 1);
+}
+
 TEST_F(RepairTest, RepairedUndoneAndRepairedAgain) {
   const Outcome repair = Fsck({"--repair", image_});
   EXPECT_EQ(repair.exit_code, 1);

@@ -40,7 +40,7 @@ void SendTo(int descriptor, const std::string& path) {
                          const std::string& output, const std::string& error) {
   SendTo(STDOUT_FILENO, output);
   SendTo(STDERR_FILENO, error);
-  const auto seconds = static_cast<rlim_t>(2 * MaxCpuSeconds());
+  const auto seconds = static_cast<rlim_t>(8 * MaxCpuSeconds());
   const rlimit cpu = {seconds, seconds + 1};
   setrlimit(RLIMIT_CPU, &cpu);
   const rlimit no_core = {0, 0};

@@ -27,8 +27,9 @@ std::string CheckerProgram();
 // memory and time of its own.
 bool BuiltWithSanitizer();
 
-// Runs `program`, which is killed after some minutes, or after twice the
-// processor time that any input may take (see MaxCpuSeconds).
+// Runs `program`, which is killed after some minutes, or after eight
+// times the processor time that a check of any input may take (see
+// MaxCpuSeconds).
 // `meanwhile` is called over and over while it runs.
 ProgramRun RunProgram(const std::string& program,
                       const std::vector<std::string>& arguments,
