@@ -54,17 +54,15 @@ for label in "${tests[@]}"; do
   objects+=(-object "$built/${label/:/\/}")
 done
 
-# Prints "COVERED ALL" lines of a folder, without its tests.
-lines_of() {
-  llvm-cov-14 export --summary-only --instr-profile="$work/profile" \
-    "${objects[@]:1}" 2>/dev/null >"$work/summary.json"
-  /usr/bin/python3 tools/coverage_lines.py "$work/summary.json" "$1"
+llvm_cov() {
+  llvm-cov-14 "$@" --instr-profile="$work/profile" "${objects[@]:1}"
 }
+llvm_cov export --summary-only >"$work/summary.json"
+[[ -z "$show_lines" ]] || llvm_cov show >"$work/listing"
 
 for folder; do
-  lines_of "$folder"
+  /usr/bin/python3 tools/coverage_lines.py "$work/summary.json" "$folder"
   if [[ -n "$show_lines" ]]; then
-    llvm-cov-14 show --instr-profile="$work/profile" "${objects[@]:1}" \
-      2>/dev/null | /usr/bin/python3 tools/coverage_lines.py --missed - "$folder"
+    /usr/bin/python3 tools/coverage_lines.py --missed "$work/listing" "$folder"
   fi
 done

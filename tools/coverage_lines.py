@@ -15,7 +15,9 @@ def is_source(path, folder):
     """Whether a path, as the compiler was given it, is one of ours."""
     inside = re.search(r"(?:^|/)" + re.escape(folder) + "/", path)
     name = path.rsplit("/", 1)[-1]
-    return bool(inside) and not re.search(r"_test(_|\.)|^test_|_testing\.", name)
+    if not inside or re.search(r"(?:^|/)tests/", path):
+        return False
+    return not re.search(r"_test(_|\.)|^test_|_testing\.", name)
 
 
 def short(path, folder):

@@ -7,8 +7,9 @@
 # new inputs, minimised, in the folder of the cache that it names. An input that
 # fails is reduced and kept there too; `bazel run //fuzz:TARGET_test -- FILE`
 # runs it in any build. FUZZ_JOBS (the number of processors) run side by side.
-# The last line of stdout is "N passed, N failed", counting targets; the exit
-# status is 0 if none failed. See tools/coverage.sh for what the inputs reach.
+# After all targets tools/coverage.sh says what the inputs come to, unless
+# FUZZ_COVERAGE is no. The last line of stdout is "N passed, N failed", counting
+# targets; the exit status is 0 if none failed.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -59,23 +60,32 @@ minimise() {
   rm -rf "$smaller"
 }
 
-# fuzz TARGET: the inputs that failed, each on a line, on stdout.
+# fuzz TARGET: leaves the inputs that failed, each on a line, in `inputs` of the
+# target's folder. Fails if the target did not run.
 fuzz() {
   local found="$kept/$1/found" failed="$kept/$1/failed" seeds log
   log="$kept/$1/log"
   mkdir -p "$found" "$failed"
   seeds="$(mktemp -d)"
-  seeds_of "$1" "$seeds"
+  if ! seeds_of "$1" "$seeds"; then
+    say "$1: the seeds of the build are not known"
+    return 1
+  fi
   touch "$kept/$1/begin"
   "$programs/$1" -fork="$jobs" -ignore_crashes=1 -ignore_ooms=0 \
     -max_total_time="$seconds" "${limits[@]}" -artifact_prefix="$failed/" \
     -dict="$(dictionary_of "$1")" "$found" "$seeds" >"$log" 2>&1 || true
+  if ! grep -q 'starting to fuzz' "$log"; then
+    say "$1 did not run: $(tail -n 1 "$log")"
+    return 1
+  fi
   minimise "$1" "$found" "$seeds"
   grep -E '^#[0-9]+: cov' "$log" | tail -n 1 >&2 || true
   say "$1: $(find "$found" -type f | wc -l) inputs in $found"
   rm -rf "$seeds"
   find "$failed" -type f -newer "$kept/$1/begin" \
-    \( -name 'crash-*' -o -name 'oom-*' -o -name 'timeout-*' -o -name 'leak-*' \)
+    \( -name 'crash-*' -o -name 'oom-*' -o -name 'timeout-*' -o -name 'leak-*' \) \
+    >"$kept/$1/inputs"
 }
 
 target='' seconds=60
@@ -109,12 +119,20 @@ programs="$(bazel info --config=fuzz bazel-bin 2>/dev/null </dev/null)/fuzz"
 passed=0 failed=0
 for target in "${targets[@]}"; do
   say "$target, for $seconds seconds"
-  mapfile -t inputs < <(fuzz "$target")
+  if ! fuzz "$target"; then
+    echo "failed: $target did not run"
+    failed=$((failed + 1))
+    continue
+  fi
+  mapfile -t inputs <"$kept/$target/inputs"
   for input in "${inputs[@]}"; do
     reduce "$target" "$input"
     echo "failed: $target $input.reduced"
   done
   if ((${#inputs[@]})); then failed=$((failed + 1)); else passed=$((passed + 1)); fi
 done
+if ((${#targets[@]} > 1)) && [[ "${FUZZ_COVERAGE-}" != no ]]; then
+  tools/coverage.sh || say "the lines that were run could not be counted"
+fi
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -306,7 +306,9 @@ std::vector<GuestDisk> ReadGuestDisks(const File& image,
   disks.push_back(std::move(active));
   const uint64_t table = header.snapshots_offset.value();
   if (header.nb_snapshots == 0 || table >= size) return disks;
-  bytes.resize(std::min(size - table, kMaxSnapshotTableBytes));
+  // A name that the end of the file cuts off goes on with zeros.
+  const uint64_t end = geometry->ClustersFor(size) * geometry->cluster_size();
+  bytes.resize(std::min(end - table, kMaxSnapshotTableBytes));
   (void)ReadZeroFilled(image, table, bytes);
   for (const LocatedSnapshot& located : DecodeSnapshotTable(
            bytes, std::min<uint64_t>(header.nb_snapshots, kMaxSnapshots))) {
