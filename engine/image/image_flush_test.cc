@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/format/header.h"
 #include "engine/image/create.h"
 #include "engine/image/header_area.h"
 #include "engine/image/image.h"
@@ -163,6 +164,29 @@ TEST_F(ImageFlushTest, WhatTheHeaderNamesIsStoredBefore) {
     EXPECT_EQ(log_.calls[i - 1].kind, Kind::kFlushImage) << "call " << i;
   }
   EXPECT_GT(headers, 0u);
+}
+
+TEST_F(ImageFlushTest, TheDirtyBitIsOnUntilLateRefcountsAreStored) {
+  CreateOptions create;
+  create.cluster_bits = 12;
+  create.virtual_size = 16 * kCluster;
+  create.lazy_refcounts = true;
+  ASSERT_EQ(CreateImage(file_, nullptr, create), absl::OkStatus());
+  const auto dirty = [&] {
+    return ReadHeaderArea(file_)->header.has_incompatible(kIncompatibleDirty);
+  };
+  const auto image = Open();
+  EXPECT_FALSE(dirty());
+  ASSERT_EQ(WriteCluster(*image), absl::OkStatus());
+  ASSERT_EQ(image->Flush(), absl::OkStatus());
+  EXPECT_TRUE(dirty());
+  log_.calls.clear();
+  ASSERT_EQ(image->Close(), absl::OkStatus());
+  EXPECT_FALSE(dirty());
+  // The counts, and then the header alone.
+  const size_t header = log_.FindWriteTo(0);
+  EXPECT_LT(log_.Find(Kind::kWriteImage), header);
+  EXPECT_EQ(log_.Find(Kind::kWriteImage, header + 1), log_.calls.size());
 }
 
 TEST_F(ImageFlushTest, AFlushThatFailedIsDoneAgain) {
