@@ -194,6 +194,23 @@ TEST_P(WindowsTest, SoundImageIsClean) {
   EXPECT_TRUE(CheckBothWays(LongImage(GetParam())).empty());
 }
 
+TEST_P(WindowsTest, TheLimitIsWhatTheMapMayTake) {
+  const std::string path = testing::TempDir() + "/image.qcow2";
+  fclose(fopen(path.c_str(), "w"));
+  auto file = PosixFile::Open(path, {.writable = true});
+  ASSERT_TRUE(file.ok()) << file.status();
+  LongImage(GetParam()).Write(**file);
+  CheckOptions options;
+  const uint64_t all =
+      CheckImage(**file, path, options).statistics.map_memory_bytes;
+  options.memory_limit_bytes = all;
+  EXPECT_EQ(CheckImage(**file, path, options).statistics.passes, 1);
+  options.memory_limit_bytes = all / 2;
+  const CheckReport limited = CheckImage(**file, path, options);
+  EXPECT_GT(limited.statistics.passes, 1);
+  EXPECT_LT(limited.statistics.map_memory_bytes, all);
+}
+
 TEST_P(WindowsTest, CountsAcrossBorders) {
   LongImage image(GetParam());
   // Too low in two windows; too high in three.

@@ -1,5 +1,6 @@
 #include "cli/output_file.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +23,7 @@ struct SystemCalls {
   size_t most_bytes = SIZE_MAX;
   int flush_error = 0;
   off_t flushed_bytes = -1;
+  bool foreign_links = false;
 };
 SystemCalls system_calls;
 
@@ -33,6 +35,12 @@ extern "C" {
 ssize_t write(int descriptor, const void* buffer, size_t length) {
   return syscall(SYS_write, descriptor, buffer,
                  std::min(length, system_calls.most_bytes));
+}
+
+int lstat(const char* path, struct stat* status) noexcept {
+  const int result = fstatat(AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW);
+  if (system_calls.foreign_links) status->st_uid = geteuid() + 1;
+  return result;
 }
 
 int fsync(int descriptor) {
@@ -155,6 +163,17 @@ TEST_F(OutputFileTest, ALinkOfAnotherUserIsNotFollowed) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied) << refused;
   EXPECT_EQ(Content(target), "old");
   EXPECT_EQ(FilesInFolder(), 2u);
+}
+
+// The same, as whoever runs the test would see it.
+TEST_F(OutputFileTest, ALinkThatIsNotOursIsNotFollowed) {
+  const fs::path link = folder_ / "link";
+  std::ofstream(folder_ / "target") << "old";
+  fs::create_symlink("target", link);
+  system_calls.foreign_links = true;
+  const absl::Status refused = OutputFile::Create(link).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied) << refused;
+  EXPECT_EQ(Content(folder_ / "target"), "old");
 }
 
 TEST_F(OutputFileTest, AnImageIsNeverOverwritten) {
