@@ -31,6 +31,8 @@ struct MetadataRegion {
   uint64_t index = 0;
   // References it stands for; more than 1 where one structure is named twice.
   uint64_t references = 1;
+  // It claims to go on behind the end of the file, where `length_bytes` ends.
+  bool goes_on_past_end = false;
 };
 
 // One L1 table: the active one or a snapshot's.

@@ -56,6 +56,7 @@ void AddRegion(CheckState& state, MetadataRegion region) {
     if (state.options.qemu_compatible) return;
     const uint64_t end = state.model.FileClusters() << geometry.cluster_bits();
     if (region.offset_bytes >= end) return;
+    region.goes_on_past_end = region.length_bytes > end - region.offset_bytes;
     region.length_bytes =
         std::min(region.length_bytes, end - region.offset_bytes);
   }

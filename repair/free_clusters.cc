@@ -25,11 +25,9 @@ bool ReachesPast(uint64_t offset, uint64_t length, uint64_t end) {
 std::optional<uint64_t> TablePast(const checker::ImageModel& model,
                                   uint64_t end) {
   for (const checker::MetadataRegion& region : model.regions) {
-    if (ReachesPast(region.offset_bytes, region.length_bytes, end)) {
-      return region.offset_bytes;
-    }
+    if (region.goes_on_past_end) return region.offset_bytes;
   }
-  // The region of an L1 table may end with the file.
+  // An L1 table that lies behind the end as a whole has no region.
   for (const checker::L1Table& table : model.l1_tables) {
     if (ReachesPast(table.offset_bytes, table.entries * kL1EntrySize, end)) {
       return table.offset_bytes;

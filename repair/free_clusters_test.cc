@@ -86,6 +86,19 @@ TEST(FreeClustersTest, TheFileDoesNotGrowOverAPlaceThatIsNamed) {
   EXPECT_TRUE(free.TakeRanOut());
 }
 
+// New clusters would lie in the table, which grows with the file: without end.
+TEST(FreeClustersTest, TheFileDoesNotGrowIntoATableThatGoesOnThere) {
+  TestImage image;
+  CountAllFree(image);
+  image.header.nb_snapshots = 1;
+  image.header.snapshots_offset = HostOffset(image.OffsetOf(kFree));
+  // More extra data than the file has.
+  image.WriteBe64(image.OffsetOf(kFree) + 32, 0x02020202);
+  FreeClusters free(/*can_grow=*/true);
+  EXPECT_EQ(Allocate(free, image), 0);
+  EXPECT_TRUE(free.TakeRanOut());
+}
+
 TEST(FreeClustersTest, ADeviceDoesNotGrow) {
   TestImage image;
   CountAllFree(image);
