@@ -136,19 +136,26 @@ TEST(PartitionTableTest, ADiskWithoutTableGetsOneAndKeepsItsBootCode) {
 }
 
 // A chain of two logical partitions; the second record leads back to the first.
-TEST(PartitionTableTest, LogicalPartitionsAreFollowedAndNotInCircles) {
+void Put(std::vector<std::byte>& bytes, uint64_t sector, const Mbr& record) {
+  const auto encoded = record.Encode();
+  std::copy(encoded.begin(), encoded.end(),
+            bytes.begin() + static_cast<ptrdiff_t>(sector * kSector));
+}
+
+// A disk of 2 MiB with an extended partition from sector 1000 on.
+std::vector<std::byte> ExtendedDisk() {
   std::vector<std::byte> bytes(4096 * kSector);
   Mbr mbr;
-  ASSERT_TRUE(
-      AddPartition({.type = 0x05, .first_sector = 1000, .sectors = 2000}, 4096,
+  EXPECT_TRUE(
+      AddPartition({.type = 0x05, .first_sector = 1000, .sectors = 3000}, 4096,
                    mbr)
           .ok());
-  const auto put = [&](uint64_t sector, const Mbr& record) {
-    const auto encoded = record.Encode();
-    std::copy(encoded.begin(), encoded.end(),
-              bytes.begin() + static_cast<ptrdiff_t>(sector * kSector));
-  };
-  put(0, mbr);
+  Put(bytes, 0, mbr);
+  return bytes;
+}
+
+TEST(PartitionTableTest, LogicalPartitionsAreFollowedAndNotInCircles) {
+  std::vector<std::byte> bytes = ExtendedDisk();
   Mbr record;
   record.signature = kMbrSignature;
   record.entries[0].type = 0x83;
@@ -156,9 +163,9 @@ TEST(PartitionTableTest, LogicalPartitionsAreFollowedAndNotInCircles) {
   record.entries[0].sectors = 100;
   record.entries[1].type = 0x05;
   record.entries[1].first_sector = 500;
-  put(1000, record);
+  Put(bytes, 1000, record);
   record.entries[1].first_sector = 0;
-  put(1500, record);
+  Put(bytes, 1500, record);
   const auto table = ReadPartitionTable(*Disk(std::move(bytes)));
   ASSERT_TRUE(table.ok());
   ASSERT_EQ(table->partitions.size(), 3);
@@ -171,18 +178,7 @@ TEST(PartitionTableTest, LogicalPartitionsAreFollowedAndNotInCircles) {
 }
 
 TEST(PartitionTableTest, NoMoreLogicalPartitionsThanAreFollowed) {
-  std::vector<std::byte> bytes(4096 * kSector);
-  const auto put = [&](uint64_t sector, const Mbr& record) {
-    const auto encoded = record.Encode();
-    std::copy(encoded.begin(), encoded.end(),
-              bytes.begin() + static_cast<ptrdiff_t>(sector * kSector));
-  };
-  Mbr mbr;
-  ASSERT_TRUE(
-      AddPartition({.type = 0x05, .first_sector = 1000, .sectors = 3000}, 4096,
-                   mbr)
-          .ok());
-  put(0, mbr);
+  std::vector<std::byte> bytes = ExtendedDisk();
   for (uint32_t i = 0; i < 200; ++i) {
     Mbr record;
     record.signature = kMbrSignature;
@@ -191,7 +187,7 @@ TEST(PartitionTableTest, NoMoreLogicalPartitionsThanAreFollowed) {
     record.entries[0].sectors = 9;
     record.entries[1].type = 0x05;
     record.entries[1].first_sector = 10 * (i + 1);
-    put(1000 + 10 * i, record);
+    Put(bytes, 1000 + 10 * i, record);
   }
   const auto table = ReadPartitionTable(*Disk(std::move(bytes)));
   ASSERT_TRUE(table.ok());
