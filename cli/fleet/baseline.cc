@@ -91,13 +91,13 @@ void Baseline::AddRuns(const Json& report, const char* list,
   for (const Json& finding : *findings) AddRun(finding, image);
 }
 
-void Baseline::AddKnown(const Json& known, KnownImage& image) {
-  AddRuns(known, "findings", image);
-  image.corruptions =
-      std::max(image.corruptions, NumberAt(known, "corruptions"));
-  image.leaks = std::max(image.leaks, NumberAt(known, "leaks"));
-  image.all_listed =
-      image.all_listed && known.value("all_listed", Json(true)) == true;
+Baseline::KnownImage Baseline::KnownOf(const Json& json) {
+  KnownImage known;
+  AddRuns(json, "findings", known);
+  known.corruptions = NumberAt(json, "corruptions");
+  known.leaks = NumberAt(json, "leaks");
+  known.all_listed = json.value("all_listed", Json(true)) == true;
+  return known;
 }
 
 void Baseline::AddKnown(const KnownImage& known, KnownImage& image) {
@@ -121,7 +121,7 @@ void Baseline::Add(const Json& report) {
   image.exit_code = static_cast<int>(NumberAt(report, "exit_code") & 63);
   image.all_listed = NumberAt(report, "problems_omitted") == 0;
   const Json known = report.value("known", Json::object());
-  if (known.is_object()) AddKnown(known, image);
+  if (known.is_object()) AddKnown(KnownOf(known), image);
   KnownImage& entry =
       images_[TextAt(report.value("image", Json::object()), "path")];
   if (HasNoVerdict(image.exit_code)) AddKnown(entry, image);

@@ -55,8 +55,9 @@ class Baseline {
 
   static void AddRun(const Json& finding, KnownImage& image);
   static void AddRuns(const Json& report, const char* list, KnownImage& image);
+  // What a report carries on of an earlier one.
+  static KnownImage KnownOf(const Json& json);
   // Adds what is known to an `image` that could not be looked at.
-  static void AddKnown(const Json& known, KnownImage& image);
   static void AddKnown(const KnownImage& known, KnownImage& image);
   static std::vector<CountedRange> RangesOf(const KnownImage& image,
                                             const std::string& kind);
