@@ -24,9 +24,9 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
 mapfile -t tests < <(
+  # Of the tests those that go over the corpus.
   bazel query --noshow_progress \
-    'kind(cc_test, //fuzz/...) + //tests/corpus:corpus_test +
-     //tests/corpus:unreadable_test + //tests/repair:corpus_repair_test' \
+    'kind(cc_test, //fuzz/... + rdeps(//tests/..., //corpus:images, 1))' \
     2>/dev/null </dev/null
 )
 # Not in a sandbox, which would throw the profiles away.
