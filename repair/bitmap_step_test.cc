@@ -232,6 +232,24 @@ TEST(BitmapStepTest, BitmapTableThatIsSomethingElseIsNotWrittenTo) {
             before);
 }
 
+// The table has been mended by the time it turns out that the extension, which
+// an entry that cannot be kept changes, cannot be written.
+TEST(BitmapStepTest, WhatCannotBeDoneAsAWholeIsNotBegun) {
+  BitmapImage bitmaps;
+  bitmaps.image.WriteBe64(bitmaps.image.OffsetOf(kFirstTable),
+                          uint64_t{1} << 57);
+  bitmaps.entries[1].granularity_bits = 127;
+  bitmaps.image.header.backing_file_offset = HostOffset(3500);
+  bitmaps.image.header.backing_file_size = 1000;
+  TestImage& image = bitmaps.Finish();
+  const Planned planned = PlanDeeply(image.file());
+  EXPECT_TRUE(planned.repair.before.Found(Problem::kBackingNameOutside));
+  EXPECT_TRUE(planned.repair.after.Found(Problem::kBitmapTableEntry));
+  EXPECT_EQ(EditOf(planned, Problem::kBitmapTableEntry), nullptr);
+  EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kFirstTable)),
+            uint64_t{1} << 57);
+}
+
 TEST(BitmapStepTest, BitsPastTheEndOfTheDiskAreCleared) {
   BitmapImage bitmaps;
   // The disk has 12 KiB: one bit of 64 KiB.

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -71,22 +74,47 @@ uint64_t LowestPlacePastEnd(const checker::CheckReport& report) {
   return unlisted == 0 ? lowest : 0;
 }
 
+// A step that wrote to the view and then found that it cannot be carried out.
+// Planning begins anew then, and leaves it out where it came to that.
+struct HalfDoneStep {
+  size_t step = 0;
+  int attempt = 0;
+  // Leave it out from then on.
+  bool for_good = false;
+  std::string reason;  // empty: the step does not say
+};
+
 class Planner {
  public:
+  // `half_done` are those of earlier planners with the same view.
   Planner(const File& image, const std::string& path, OverlayFile& view,
-          const RepairOptions& options)
+          const RepairOptions& options,
+          const std::vector<HalfDoneStep>& half_done)
       : image_(image),
         path_(path),
         view_(view),
         options_(options),
+        left_out_(half_done),
+        steps_(StepsOf(options.mode)),
+        rounds_(steps_.size()),
+        attempts_(steps_.size()),
         free_clusters_(options.can_grow) {}
 
+  // What was planned is of no use if there is a half_done() afterwards.
   absl::StatusOr<PlannedRepair> Run();
 
+  const std::optional<HalfDoneStep>& half_done() const { return half_done_; }
+
  private:
-  // Runs `step` on what `survey` says, and takes a new survey if it changed
-  // the view. True if it did. `done` is set if the step must not run again.
-  absl::StatusOr<bool> RunStep(const Step& step, Survey& survey, bool* done);
+  // Runs a step on what `survey` says, and takes a new survey if it changed
+  // the view. True if it did.
+  absl::StatusOr<bool> RunStep(size_t index, Survey& survey);
+
+  // Whether this attempt at a step is to be left out.
+  bool IsLeftOut(size_t index);
+
+  // What the step made of the view is no part of the plan.
+  void NoteHalfDone(size_t index, std::string reason);
 
   // Of the first survey that found any.
   void RememberRegions(const checker::ImageModel& model);
@@ -95,6 +123,12 @@ class Planner {
   const std::string& path_;
   OverlayFile& view_;
   const RepairOptions& options_;
+  const std::vector<HalfDoneStep>& left_out_;
+  const std::span<const Step> steps_;
+  // By step: how often it changed something, and how often it was tried.
+  std::vector<int> rounds_;
+  std::vector<int> attempts_;
+  std::optional<HalfDoneStep> half_done_;
   FreeClusters free_clusters_;
   std::map<uint64_t, uint64_t> placed_blocks_;
   std::vector<checker::MetadataRegion> former_regions_;
@@ -109,58 +143,91 @@ void Planner::RememberRegions(const checker::ImageModel& model) {
                          model.stale_regions.end());
 }
 
-absl::StatusOr<bool> Planner::RunStep(const Step& step, Survey& survey,
-                                      bool* done) {
+bool Planner::IsLeftOut(size_t index) {
+  const int attempt = attempts_[index]++;
+  for (const HalfDoneStep& step : left_out_) {
+    if (step.step != index || step.attempt != attempt) continue;
+    if (!step.reason.empty()) result_.plan.AddReasonToStay(step.reason);
+    if (step.for_good) rounds_[index] = kMaxRoundsOfStep;
+    return true;
+  }
+  return false;
+}
+
+void Planner::NoteHalfDone(size_t index, std::string reason) {
+  // Once more it may come to its end, with what others have mended by then.
+  const bool again =
+      std::any_of(left_out_.begin(), left_out_.end(),
+                  [&](const HalfDoneStep& step) { return step.step == index; });
+  half_done_ = HalfDoneStep{.step = index,
+                            .attempt = attempts_[index] - 1,
+                            .for_good = again || !reason.empty(),
+                            .reason = std::move(reason)};
+}
+
+absl::StatusOr<bool> Planner::RunStep(size_t index, Survey& survey) {
+  if (IsLeftOut(index)) return false;
+  const Step& step = steps_[index];
   free_clusters_.LimitGrowth(
       step.settles_past_end ? kNoLimit : LowestPlacePastEnd(survey.report));
   RepairContext context{image_,         view_,          options_,
                         survey.report,  survey.graph,   former_regions_,
                         free_clusters_, placed_blocks_, result_.plan};
   ASSIGN_OR_RETURN(const uint64_t size, view_.Size());
+  const uint64_t writes = view_.writes();
   absl::StatusOr<bool> changed = step.run(context);
+  std::string reason;
   if (!changed.ok() && free_clusters_.TakeRanOut()) {
     // What there is no room for stays damaged; the rest can still be mended.
-    result_.plan.AddReasonToStay(std::string(changed.status().message()));
+    reason = std::string(changed.status().message());
     changed = false;
-    *done = true;
   }
   RETURN_IF_ERROR(changed.status());
-  // A step may have made room before it found that it was not enough.
-  if (!*changed) RETURN_IF_ERROR(view_.Truncate(size));
-  if (*changed) {
-    RememberRegions(survey.graph.model);
-    Survey next = TakeSurvey(view_, path_, options_, nullptr);
-    RETURN_IF_ERROR(CheckReferencesFit(next.report, options_.check));
-    // Only the first survey is of the image itself; its graph may be empty.
-    if (!changed_) result_.graph_before = std::move(survey.graph);
-    changed_ = true;
-    survey = std::move(next);
+  if (!*changed) {
+    if (view_.writes() != writes) {
+      NoteHalfDone(index, std::move(reason));
+      return false;
+    }
+    if (!reason.empty()) {
+      result_.plan.AddReasonToStay(std::move(reason));
+      rounds_[index] = kMaxRoundsOfStep;
+    }
+    // It may have made room before it found that it was not enough.
+    RETURN_IF_ERROR(view_.Truncate(size));
+    return false;
   }
-  return changed;
+  RememberRegions(survey.graph.model);
+  Survey next = TakeSurvey(view_, path_, options_, nullptr);
+  RETURN_IF_ERROR(CheckReferencesFit(next.report, options_.check));
+  // Only the first survey is of the image itself; its graph may be empty.
+  if (!changed_) result_.graph_before = std::move(survey.graph);
+  changed_ = true;
+  survey = std::move(next);
+  return true;
 }
 
 absl::StatusOr<PlannedRepair> Planner::Run() {
-  Survey survey = TakeSurvey(view_, path_, options_, options_.check.ownership);
+  // Once is enough to learn who owns what.
+  Survey survey =
+      TakeSurvey(view_, path_, options_,
+                 left_out_.empty() ? options_.check.ownership : nullptr);
   RETURN_IF_ERROR(CheckReferencesFit(survey.report, options_.check));
   result_.before = survey.report;
-  const std::span<const Step> steps = StepsOf(options_.mode);
-  std::vector<int> rounds(steps.size());
   // After a change all steps before it are tried again: an image whose header
   // was mended may show new damage in its tables.
-  for (size_t i = 0; i < steps.size() && !survey.report.cancelled;) {
-    if (rounds[i] >= kMaxRoundsOfStep ||
-        steps[i].name == options_.step_left_out) {
+  for (size_t i = 0; i < steps_.size() && !survey.report.cancelled;) {
+    if (rounds_[i] >= kMaxRoundsOfStep ||
+        steps_[i].name == options_.step_left_out) {
       ++i;
       continue;
     }
-    bool done = false;
-    ASSIGN_OR_RETURN(const bool changed, RunStep(steps[i], survey, &done));
-    if (done) rounds[i] = kMaxRoundsOfStep;
-    if (changed && rounds[i] == 0) {
-      result_.steps_taken.push_back(steps[i].name);
+    ASSIGN_OR_RETURN(const bool changed, RunStep(i, survey));
+    if (half_done_.has_value()) return std::move(result_);
+    if (changed && rounds_[i] == 0) {
+      result_.steps_taken.push_back(steps_[i].name);
     }
-    if (changed && ++rounds[i] >= kMaxRoundsOfStep) {
-      result_.stopped = absl::StrCat("the step \"", std::string(steps[i].name),
+    if (changed && ++rounds_[i] >= kMaxRoundsOfStep) {
+      result_.stopped = absl::StrCat("the step \"", std::string(steps_[i].name),
                                      "\" did not come to an end");
       break;
     }
@@ -177,7 +244,14 @@ absl::StatusOr<PlannedRepair> PlanRepair(const File& image,
                                          const std::string& path,
                                          OverlayFile& view,
                                          const RepairOptions& options) {
-  return Planner(image, path, view, options).Run();
+  std::vector<HalfDoneStep> half_done;
+  while (true) {
+    Planner planner(image, path, view, options, half_done);
+    absl::StatusOr<PlannedRepair> planned = planner.Run();
+    if (!planned.ok() || !planner.half_done().has_value()) return planned;
+    half_done.push_back(*planner.half_done());
+    view.Clear();
+  }
 }
 
 }  // namespace qcow2::repair

@@ -236,6 +236,7 @@ absl::Status OverlayFile::Pwrite(uint64_t offset,
   if (offset > kSizeMax || data.size() > kSizeMax - offset) {
     return TooLong(name(), offset, data.size());
   }
+  ++writes_;
   while (!data.empty()) {
     const size_t step =
         std::min<uint64_t>(data.size(), kGranule - offset % kGranule);
@@ -297,6 +298,7 @@ void OverlayFile::ZeroGranules(uint64_t begin, uint64_t end) {
 
 absl::Status OverlayFile::PunchHole(ByteRange range) {
   if (range.offset >= size_) return absl::OkStatus();
+  ++writes_;
   const uint64_t end =
       range.offset + std::min(range.length, size_ - range.offset);
   const uint64_t first_whole =
@@ -360,6 +362,15 @@ bool OverlayFile::IsDirty(ByteRange range) const {
     offset = segment.end;
   }
   return false;
+}
+
+void OverlayFile::Clear() {
+  granules_.clear();
+  spilled_.clear();
+  scratch_end_ = 0;
+  zeros_.clear();
+  size_ = base_size_;
+  base_end_ = base_size_;
 }
 
 }  // namespace qcow2

@@ -73,6 +73,12 @@ class OverlayFile : public File {
   // Whether `range` meets any of DirtyRanges, without making the list.
   bool IsDirty(ByteRange range) const;
 
+  // How often bytes were written or punched out: whether somebody did so since.
+  uint64_t writes() const { return writes_; }
+
+  // Forgets all changes: it reads as the base does, and is as long.
+  void Clear();
+
  private:
   using Granule = std::array<std::byte, kGranule>;
 
@@ -142,6 +148,7 @@ class OverlayFile : public File {
   const File& base_;
   File* const scratch_;  // Null: everything stays in memory.
   const uint64_t granules_max_;
+  uint64_t writes_ = 0;
   uint64_t size_;
   const uint64_t base_size_;
   // Up to here the base is to be seen. Falls with the smallest size there was.

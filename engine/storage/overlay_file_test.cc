@@ -60,6 +60,29 @@ TEST(OverlayFileTest, WritingPastTheEndGrowsWithZeros) {
   EXPECT_THAT(overlay->DirtyRanges(), ElementsAre(ByteRange{3 * kGranule, 1}));
 }
 
+TEST(OverlayFileTest, ClearedShowsTheBaseAgain) {
+  const std::vector<std::byte> bytes(3 * kGranule, std::byte{'a'});
+  const MemoryFile base(bytes);
+  MemoryFile scratch;
+  const auto overlay = *OverlayFile::Create(base, {scratch, kGranule});
+  for (int round = 0; round < 2; ++round) {
+    const uint64_t writes = overlay->writes();
+    ASSERT_TRUE(WriteText(*overlay, 0, "bbb").ok());
+    ASSERT_TRUE(WriteText(*overlay, 2 * kGranule, "ccc").ok());
+    ASSERT_TRUE(overlay->PunchHole({kGranule, kGranule}).ok());
+    EXPECT_EQ(overlay->writes(), writes + 3);
+    ASSERT_TRUE(overlay->Truncate(kGranule + 1).ok());
+    ASSERT_TRUE(overlay->Truncate(5 * kGranule).ok());
+    EXPECT_EQ(ReadText(*overlay, 0, 4), "bbba");
+    EXPECT_EQ(ReadText(*overlay, 2 * kGranule, 3), "\0\0\0"s);
+    overlay->Clear();
+    EXPECT_THAT(overlay->DirtyRanges(), IsEmpty());
+    EXPECT_EQ(*overlay->Size(), bytes.size());
+    EXPECT_EQ(ReadText(*overlay, 0, bytes.size()),
+              std::string(bytes.size(), 'a'));
+  }
+}
+
 TEST(OverlayFileTest, WhatWasCutOffDoesNotComeBack) {
   const MemoryFile base(std::vector<std::byte>(3 * kGranule, std::byte{'a'}));
   const auto overlay = CreateOrDie(base);
