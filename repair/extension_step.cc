@@ -318,23 +318,21 @@ absl::Status ExtensionMender::MendLuks() {
   return WriteBe32(view(), kCryptMethodAt, kCryptLuks);
 }
 
-// The name may be all that is left of a data-file bit that was lost: it goes
-// only if the image is sound without one.
+// The name may be all that is left of a data-file bit that was lost. An image
+// that is sound by now need not have been so before somebody repaired it, so
+// that it goes only where the user has asked for more than what is certain.
 void ExtensionMender::MendDataFileName() {
   if (!Found(Problem::kDataFileNameUnexpected) ||
+      context().options.mode != Mode::kSalvage ||
       header().autoclear_features & kAutoclearRawData) {
     return;
   }
-  const auto is_corruption = [](const auto& found) {
-    return checker::RowOf(found.problem).severity ==
-           checker::Severity::kCorruption;
-  };
-  // What was mended before was no sign of a sound image, either.
   const std::vector<Finding>& problems = context().report.problems;
-  const std::vector<Edit>& edits = context().plan.edits();
   const bool sound =
-      std::none_of(problems.begin(), problems.end(), is_corruption) &&
-      std::none_of(edits.begin(), edits.end(), is_corruption);
+      std::none_of(problems.begin(), problems.end(), [](const Finding& found) {
+        return checker::RowOf(found.problem).severity ==
+               checker::Severity::kCorruption;
+      });
   const StoredExtension* name = area_.FindLast(kExtensionDataFile);
   if (!sound || name == nullptr) return;
   Record(Problem::kDataFileNameUnexpected, WhereOf(name->type, name->offset),

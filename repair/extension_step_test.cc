@@ -155,10 +155,12 @@ TEST(ExtensionStepTest, LuksHeaderTellsTheCryptMethod) {
   EXPECT_EQ(HeaderOf(*planned.view).crypt_method, kCryptLuks);
 }
 
-TEST(ExtensionStepTest, DataFileNameGoesOnlyFromASoundImage) {
+TEST(ExtensionStepTest, DataFileNameGoesOnlyWhenAskedAndFromASoundImage) {
   TestImage image;
   image.AddExtension(kExtensionDataFile, BytesOf("disk.data"));
-  const Planned planned = ExpectMended(image, Problem::kDataFileNameUnexpected);
+  ExpectLeft(image, Problem::kDataFileNameUnexpected);
+  const Planned planned = ExpectMended(image, Problem::kDataFileNameUnexpected,
+                                       WithMode(Mode::kSalvage));
   EXPECT_EQ(PlaceOf(*planned.view, kExtensionDataFile), 0);
   // An entry past the end of the file might be one of the data file.
   image.SetL2(0, kPastEnd | kCopiedFlag);

@@ -3,14 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/format/byte_order.h"
+#include "engine/format/header.h"
 #include "engine/format/luks_header.h"
 #include "repair/changed_clusters.h"
 #include "repair/finding_proof.h"
 #include "repair/mapping_proof.h"
+#include "repair/metadata_edit.h"
 
 namespace qcow2::repair {
 namespace {
@@ -118,6 +124,62 @@ void ProveGuestData(const File& image, const OverlayFile& view,
   ProveMapping(image, view, planned, changed, log);
 }
 
+// Whether nothing changes but the feature bit of the external data file that
+// the image names, which becomes set, and the bits that are cleared at the end
+// of a repair. No table, and no place in one, is another then.
+bool OnlySetsDataFileBit(const File& image, const OverlayFile& view,
+                         const PlannedRepair& planned) {
+  const ImageModel& before = planned.graph_before.model;
+  const ImageModel& after = planned.graph_after.model;
+  if (before.external_data_file || !after.external_data_file ||
+      !before.data_file_name.has_value() ||
+      before.data_file_name != after.data_file_name) {
+    return false;
+  }
+  const auto old_size = image.Size();
+  const auto new_size = view.Size();
+  if (!old_size.ok() || !new_size.ok() || *old_size != *new_size) return false;
+  for (const ByteRange& range : view.DirtyRanges()) {
+    if (range.offset + range.length > OverlayFile::kGranule) return false;
+  }
+  std::vector<std::byte> old_bytes(OverlayFile::kGranule);
+  std::vector<std::byte> new_bytes(OverlayFile::kGranule);
+  if (!ReadZeroFilled(image, 0, old_bytes).ok() ||
+      !ReadZeroFilled(view, 0, new_bytes).ok()) {
+    return false;
+  }
+  constexpr uint64_t kMayChange =
+      kIncompatibleDataFile | kIncompatibleDirty | kIncompatibleCorrupt;
+  const uint64_t old_features = LoadBe64(&old_bytes[kIncompatibleFeaturesAt]);
+  const uint64_t new_features = LoadBe64(&new_bytes[kIncompatibleFeaturesAt]);
+  if (((old_features ^ new_features) & ~kMayChange) != 0) return false;
+  StoreBe64(&new_bytes[kIncompatibleFeaturesAt], old_features);
+  return old_bytes == new_bytes;
+}
+
+// What the disk reads is not what it read: it is right only if the image is
+// damaged without the bit and its tables are sound with it. The data file may
+// be damaged or not be there.
+void ProveDataFileBit(const PlannedRepair& planned, ProofLog& log) {
+  if (planned.before.counts.corruptions == 0) {
+    Differs("the external data file", log);
+  }
+  for (const checker::Finding& finding : planned.after.problems) {
+    const checker::ProblemRow& row = RowOf(finding.problem);
+    if (row.area == checker::Area::kOtherFile ||
+        finding.problem == checker::Problem::kCorruptBit) {
+      continue;
+    }
+    log.Fail(Kind::kNewProblem,
+             absl::StrCat("damage is left (", std::string(row.code),
+                          "): ", DescribeFinding(finding)));
+  }
+  if (planned.after.cancelled || planned.after.problems_omitted > 0 ||
+      planned.after.counts.unreadable_bytes > 0) {
+    log.Fail(Kind::kIncomplete, "not all of the planned image was checked");
+  }
+}
+
 bool ViewIsUntouched(const File& image, const OverlayFile& view) {
   const auto old_size = image.Size();
   const auto new_size = view.Size();
@@ -132,7 +194,9 @@ ProofResult Prove(const File& image, const OverlayFile& view,
   const auto start = std::chrono::steady_clock::now();
   ProofLog log(options.max_failures, options.cancel);
   // Of an untouched view there is but one graph, and nothing to prove.
-  if (!ViewIsUntouched(image, view)) {
+  if (OnlySetsDataFileBit(image, view, planned)) {
+    ProveDataFileBit(planned, log);
+  } else if (!ViewIsUntouched(image, view)) {
     ProveFindings(planned, log);
     ProveGuestData(image, view, planned, log);
   }

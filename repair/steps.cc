@@ -2,6 +2,7 @@
 
 #include "repair/bitmap_step.h"
 #include "repair/copied_step.h"
+#include "repair/data_file_bit_step.h"
 #include "repair/extension_step.h"
 #include "repair/header_bits_step.h"
 #include "repair/header_step.h"
@@ -19,6 +20,7 @@ namespace {
 // the tables are, what they say, whose clusters are whose, and only then how
 // often each is referred to.
 constexpr Step kAllSteps[] = {
+    {"data file bit", MendDataFileBit},
     {"header", MendHeaderFields},
     {"header extensions", MendHeaderExtensions},
     {"snapshot table", MendSnapshotTable},
