@@ -9,6 +9,7 @@ import zlib
 
 import other_cases
 import qcow2_patcher as q
+import rich_seeds
 
 SMALL_IMAGES = {
     'empty': ('', (), ()),
@@ -38,6 +39,7 @@ def _images(shop):
         table = damaged.get('l1_table_offset')
         damaged.put64(table, damaged.get64(table) ^ 0x4000_0000_0000_0200)
         yield name + '-damaged', bytes(damaged.data)
+    yield from rich_seeds.seeds(shop)
 
 
 def _headers(shop):

@@ -219,6 +219,22 @@ def _(c, shop):
     return image
 
 
+@case('data-file-bit-lost',
+      'The data-file bit was lost: places in the data file are taken for places '
+      'in the image.')
+def _(c, shop):
+    image = shop.make('cluster_size=4k,data_file=disk.data',
+                      commands=['write -P 0x61 0 32k'])
+    c.files['disk.data'] = shop.read_file('disk.data')
+    image.clear_bits('incompatible_features', q.DATA_FILE)
+    for code in ('overlap-guest-data', 'refcount-block-shared',
+                 'refcount-too-low', 'l1-copied-wrong', 'l2-copied-wrong',
+                 'l2-entry-past-end'):
+        c.expect(code)
+    c.expect('data-file-name-unexpected')
+    return image
+
+
 # ---- the backing file -----------------------------------------------------------------
 
 
