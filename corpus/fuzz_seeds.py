@@ -8,6 +8,7 @@ import struct
 import zlib
 
 import other_cases
+import partition_tables
 import qcow2_patcher as q
 import rich_seeds
 
@@ -258,41 +259,23 @@ def _names(_):
         yield name, text.encode()
 
 
-def _mbr_entry(kind, first, sectors):
-    return struct.pack('<4B4BII', 0x80, 1, 1, 0, kind, 254, 63, 255, first,
-                       sectors)
-
-
-def _mbr(*entries):
-    return bytes(446) + b''.join(entries).ljust(64, b'\0') + b'\x55\xaa'
-
-
-def _gpt_header(own, other, array, crc):
-    header = struct.pack('<8sIIIIQQQQ16sQIII', b'EFI PART', 0x10000, 92, 0, 0,
-                         own, other, 4, 30, bytes(range(16)), array, 4, 128,
-                         crc)
-    crc = zlib.crc32(header)
-    return (header[:16] + struct.pack('<I', crc) + header[20:]).ljust(
-        512, b'\0')
-
-
 def _partitions(_):
     # Five bytes: checksums and length of the disk, and what to create.
     choice = bytes([2 * 60, 0x83, 40, 8, 1])
     yield 'empty', choice + bytes(512)
-    yield 'mbr', choice + _mbr(_mbr_entry(0x83, 1, 20),
-                               _mbr_entry(7, 50, 5))
-    yield 'full', choice + _mbr(*(_mbr_entry(0x83, i, 1) for i in range(1, 5)))
-    logical = _mbr(_mbr_entry(0x83, 1, 2), _mbr_entry(5, 4, 6))
-    last = _mbr(_mbr_entry(0x83, 1, 2))
-    yield 'logical', (choice + _mbr(_mbr_entry(5, 1, 20)) + logical +
+    yield 'mbr', choice + partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 20),
+                               partition_tables.mbr_entry(7, 50, 5))
+    yield 'full', choice + partition_tables.mbr(*(partition_tables.mbr_entry(0x83, i, 1) for i in range(1, 5)))
+    logical = partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 2), partition_tables.mbr_entry(5, 4, 6))
+    last = partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 2))
+    yield 'logical', (choice + partition_tables.mbr(partition_tables.mbr_entry(5, 1, 20)) + logical +
                       bytes(3 * 512) + last)
     entry = struct.pack('<16s16sQQQ72s', bytes(range(1, 17)), bytes(16), 5, 9,
                         0, 'root'.encode('utf-16-le'))
     array = entry.ljust(512, b'\0')
     crc = zlib.crc32(array)
-    disk = (_mbr(_mbr_entry(0xee, 1, 31)) + _gpt_header(1, 31, 2, crc) + array
-            + bytes(27 * 512) + array + _gpt_header(31, 1, 30, crc))
+    disk = (partition_tables.mbr(partition_tables.mbr_entry(0xee, 1, 31)) + partition_tables.gpt_header(1, 31, 2, crc) + array
+            + bytes(27 * 512) + array + partition_tables.gpt_header(31, 1, 30, crc))
     for name, first in (('gpt', 0), ('gpt-mended', 1)):
         yield name, bytes([first]) + choice[1:] + disk
     yield 'gpt-backup', bytes(5) + (

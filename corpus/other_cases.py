@@ -15,20 +15,20 @@ ACTIVE, INACTIVE = 0x00AC71F3, 0x0000DEAD
 NEEDS_KEY = 'qemu-img does not open an encrypted image without its key'
 
 
-def luks_header():
-    """A LUKS1 header for AES-128-CBC with one active slot. The digest is that
-    of a key of sixteen bytes 0..15; the key material is left as zeros."""
+def luks_header(key=bytes(range(16)), slot_sectors=SLOT_SECTORS):
+    """A LUKS1 header for AES in CBC mode with one active slot. The digest is
+    that of `key`; the key material is left as zeros."""
     salt = bytes(range(32))
-    digest = hashlib.pbkdf2_hmac('sha256', bytes(range(16)), salt, 1000, 20)
+    digest = hashlib.pbkdf2_hmac('sha256', key, salt, 1000, 20)
     header = struct.pack(
         '>6sH32s32s32sII20s32sI40s', b'LUKS\xba\xbe', 1, b'aes', b'cbc-plain64',
-        b'sha256', LUKS_BYTES // SECTOR, 16, digest, salt, 1000,
+        b'sha256', 8 + 8 * slot_sectors, len(key), digest, salt, 1000,
         b'00112233-4455-6677-8899-aabbccddeeff')
     for slot in range(8):
         active = ACTIVE if slot == 0 else INACTIVE
         header += struct.pack('>II32sII', active, 1000 if slot == 0 else 0,
                               salt if slot == 0 else bytes(32),
-                              8 + slot * SLOT_SECTORS, 4000)
+                              8 + slot * slot_sectors, 4000)
     return header
 
 

@@ -7,37 +7,24 @@ thing wrong at a time, as inputs to choose from:
 writes all of those there; libFuzzer's -merge keeps the few that reach something
 new. Needs qemu-img and qemu-io."""
 
-import hashlib
 import os
 import random
 import struct
 import sys
 import zlib
 
+import partition_tables
 import qcow2_patcher as q
 import workshop
+from other_cases import SLOT_BYTES, SLOTS_OFFSET, luks_header
 
-# Of a LUKS1 header.
-SLOT_BYTES = 48
-SLOTS_OFFSET = 208
-ACTIVE, INACTIVE = 0x00AC71F3, 0x0000DEAD
 # A master key of one byte, in 4000 stripes: eight sectors a slot.
 SLOT_SECTORS = 8
 LUKS_SECTORS = 8 + 8 * SLOT_SECTORS
 
 
 def _luks_area():
-    salt = bytes(range(32))
-    digest = hashlib.pbkdf2_hmac('sha256', b'k', salt, 1000, 20)
-    header = struct.pack(
-        '>6sH32s32s32sII20s32sI40s', b'LUKS\xba\xbe', 1, b'aes', b'cbc-plain64',
-        b'sha256', LUKS_SECTORS, 1, digest, salt, 1000,
-        b'00112233-4455-6677-8899-aabbccddeeff')
-    for slot in range(8):
-        used = slot == 0
-        header += struct.pack('>II32sII', ACTIVE if used else INACTIVE,
-                              1000 if used else 0, salt if used else bytes(32),
-                              8 + slot * SLOT_SECTORS, 4000)
+    header = luks_header(b'k', SLOT_SECTORS)
     area = header.ljust(8 * 512, b'\0') + b'\x5a' * (SLOT_SECTORS * 512)
     return area.ljust(LUKS_SECTORS * 512, b'\0')
 
@@ -116,17 +103,14 @@ def _names(shop):
 def _markup_partitions(shop):
     image = shop.make('cluster_size=512', size='64k',
                       commands=('write -P 0 0 2k',))
-    entry = bytes(range(16)) + bytes(16) + struct.pack('<QQQ', 34, 90, 0)
+    entry = bytes(range(1, 17)) + bytes(16) + struct.pack('<QQQ', 5, 9, 0)
     entry += '<script>p</script>'.encode('utf-16-le').ljust(72, b'\0')
-    image.put(image.data_cluster(2) * 512, entry.ljust(512, b'\0'))
-    header = struct.pack('<8sIIIIQQQQ16sQIII', b'EFI PART', 0x10000, 92, 0, 0,
-                         1, 127, 34, 94, bytes(16), 2, 4, 128,
-                         zlib.crc32(entry.ljust(512, b'\0')))
-    crc = zlib.crc32(header)
-    header = header[:16] + struct.pack('<I', crc) + header[20:]
-    image.put(image.data_cluster(1) * 512, header.ljust(512, b'\0'))
-    mbr = bytes(446) + struct.pack('<B3sB3sII', 0, b'', 0xee, b'', 1, 127)
-    image.put(image.data_cluster(0) * 512, mbr.ljust(510, b'\0') + b'\x55\xaa')
+    array = entry.ljust(512, b'\0')
+    table = partition_tables
+    for place, sector in enumerate((
+            table.mbr(table.mbr_entry(0xee, 1, 31)),
+            table.gpt_header(1, 31, 2, zlib.crc32(array)), array)):
+        image.put(image.data_cluster(place) * 512, sector)
     return image
 
 
