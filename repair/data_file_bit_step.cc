@@ -1,6 +1,5 @@
 #include "repair/data_file_bit_step.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -9,28 +8,13 @@
 #include "engine/status_macros.h"
 #include "engine/storage/overlay_file.h"
 #include "repair/metadata_edit.h"
+#include "repair/table_soundness.h"
 
 namespace qcow2::repair {
 namespace {
 
 using checker::CheckReport;
-using checker::Finding;
 using checker::Problem;
-
-// Whether the tables of this file are right, whatever becomes of others and of
-// the header's bits.
-bool IsSound(const CheckReport& report) {
-  if (report.cancelled || !report.errors.empty() ||
-      report.counts.unreadable_bytes > 0 || report.problems_omitted > 0) {
-    return false;
-  }
-  return std::all_of(report.problems.begin(), report.problems.end(),
-                     [](const Finding& finding) {
-                       return finding.problem == Problem::kCorruptBit ||
-                              checker::RowOf(finding.problem).area ==
-                                  checker::Area::kOtherFile;
-                     });
-}
 
 class DataFileBitMender : private MetadataMender {
  public:
@@ -62,11 +46,11 @@ absl::StatusOr<CheckReport> DataFileBitMender::CheckWithBit() const {
 
 absl::StatusOr<bool> DataFileBitMender::Run() {
   if (!Found(Problem::kDataFileNameUnexpected) || model().external_data_file ||
-      header().version < 3 || IsSound(context().report)) {
+      header().version < 3 || TablesAreSound(context().report)) {
     return false;
   }
   ASSIGN_OR_RETURN(const CheckReport with_bit, CheckWithBit());
-  if (!IsSound(with_bit)) return false;
+  if (!TablesAreSound(with_bit)) return false;
   RETURN_IF_ERROR(
       WriteBe64(view(), kIncompatibleFeaturesAt, FeaturesWithBit()));
   Record(Problem::kDataFileNameUnexpected, "header, external data file bit",

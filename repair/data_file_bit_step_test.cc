@@ -88,7 +88,7 @@ TEST_F(DataFileBitStepTest, TheBitThatWasLostIsSetAndNothingElseChanges) {
   }
 }
 
-TEST_F(DataFileBitStepTest, ADataFileThatIsNotThereIsNoReasonToWriteAnything) {
+TEST_F(DataFileBitStepTest, IsSetWhereTheDataFileIsNotThere) {
   SetFeatures(0);
   const Planned planned = PlanFor(file_, WithDataFile(false));
   EXPECT_TRUE(planned.repair.after.Found(Problem::kDataFileMissing));

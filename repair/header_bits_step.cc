@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/format/header.h"
 #include "engine/status_macros.h"
+#include "repair/table_soundness.h"
 #include "repair/view_edit.h"
 
 namespace qcow2::repair {
@@ -17,11 +18,8 @@ using checker::Problem;
 // Whether the bits are the only thing that keeps the image from being clean.
 // Leaks are no reason to keep it from being used; what could not be read is.
 bool OnlyBitsAreLeft(const checker::CheckReport& report) {
-  if (report.cancelled || !report.errors.empty() ||
-      report.counts.unreadable_bytes > 0 || report.problems_omitted > 0) {
-    return false;
-  }
-  return std::all_of(report.problems.begin(), report.problems.end(),
+  return SawEverything(report) &&
+         std::all_of(report.problems.begin(), report.problems.end(),
                      [](const Finding& finding) {
                        return finding.problem == Problem::kCorruptBit ||
                               (checker::RowOf(finding.problem).severity ==

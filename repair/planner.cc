@@ -75,12 +75,10 @@ uint64_t LowestPlacePastEnd(const checker::CheckReport& report) {
 }
 
 // A step that wrote to the view and then found that it cannot be carried out.
-// Planning begins anew then, and leaves it out where it came to that.
+// Planning begins anew then, and leaves it out from that attempt on.
 struct HalfDoneStep {
   size_t step = 0;
   int attempt = 0;
-  // Leave it out from then on.
-  bool for_good = false;
   std::string reason;  // empty: the step does not say
 };
 
@@ -110,11 +108,8 @@ class Planner {
   // the view. True if it did.
   absl::StatusOr<bool> RunStep(size_t index, Survey& survey);
 
-  // Whether this attempt at a step is to be left out.
+  // Begins an attempt at a step; whether it is to be left out.
   bool IsLeftOut(size_t index);
-
-  // What the step made of the view is no part of the plan.
-  void NoteHalfDone(size_t index, std::string reason);
 
   // Of the first survey that found any.
   void RememberRegions(const checker::ImageModel& model);
@@ -148,21 +143,10 @@ bool Planner::IsLeftOut(size_t index) {
   for (const HalfDoneStep& step : left_out_) {
     if (step.step != index || step.attempt != attempt) continue;
     if (!step.reason.empty()) result_.plan.AddReasonToStay(step.reason);
-    if (step.for_good) rounds_[index] = kMaxRoundsOfStep;
+    rounds_[index] = kMaxRoundsOfStep;
     return true;
   }
   return false;
-}
-
-void Planner::NoteHalfDone(size_t index, std::string reason) {
-  // Once more it may come to its end, with what others have mended by then.
-  const bool again =
-      std::any_of(left_out_.begin(), left_out_.end(),
-                  [&](const HalfDoneStep& step) { return step.step == index; });
-  half_done_ = HalfDoneStep{.step = index,
-                            .attempt = attempts_[index] - 1,
-                            .for_good = again || !reason.empty(),
-                            .reason = std::move(reason)};
 }
 
 absl::StatusOr<bool> Planner::RunStep(size_t index, Survey& survey) {
@@ -185,7 +169,7 @@ absl::StatusOr<bool> Planner::RunStep(size_t index, Survey& survey) {
   RETURN_IF_ERROR(changed.status());
   if (!*changed) {
     if (view_.writes() != writes) {
-      NoteHalfDone(index, std::move(reason));
+      half_done_ = HalfDoneStep{index, attempts_[index] - 1, std::move(reason)};
       return false;
     }
     if (!reason.empty()) {
@@ -207,7 +191,7 @@ absl::StatusOr<bool> Planner::RunStep(size_t index, Survey& survey) {
 }
 
 absl::StatusOr<PlannedRepair> Planner::Run() {
-  // Once is enough to learn who owns what.
+  // Of the image as it is, which a planner before this one has looked at.
   Survey survey =
       TakeSurvey(view_, path_, options_,
                  left_out_.empty() ? options_.check.ownership : nullptr);

@@ -17,6 +17,7 @@
 #include "repair/finding_proof.h"
 #include "repair/mapping_proof.h"
 #include "repair/metadata_edit.h"
+#include "repair/table_soundness.h"
 
 namespace qcow2::repair {
 namespace {
@@ -164,19 +165,9 @@ void ProveDataFileBit(const PlannedRepair& planned, ProofLog& log) {
   if (planned.before.counts.corruptions == 0) {
     Differs("the external data file", log);
   }
-  for (const checker::Finding& finding : planned.after.problems) {
-    const checker::ProblemRow& row = RowOf(finding.problem);
-    if (row.area == checker::Area::kOtherFile ||
-        finding.problem == checker::Problem::kCorruptBit) {
-      continue;
-    }
+  if (!TablesAreSound(planned.after)) {
     log.Fail(Kind::kNewProblem,
-             absl::StrCat("damage is left (", std::string(row.code),
-                          "): ", DescribeFinding(finding)));
-  }
-  if (planned.after.cancelled || planned.after.problems_omitted > 0 ||
-      planned.after.counts.unreadable_bytes > 0) {
-    log.Fail(Kind::kIncomplete, "not all of the planned image was checked");
+             "the tables would not be sound with an external data file");
   }
 }
 
