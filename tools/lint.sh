@@ -1,6 +1,6 @@
 #!/bin/bash
-# Looks over the sources with clang-format, clang-tidy and shellcheck and
-# changes nothing:
+# Looks over the sources with clang-format, clang-tidy and shellcheck, sees
+# whether the patches of tests/mutations still fit them, and changes nothing:
 #   tools/lint.sh [FILE...]
 # Without arguments, over all of them. The exit status is 0 if there is nothing
 # to say.
@@ -14,15 +14,17 @@ ensure_packages "${packages_to_lint[@]}" || exit 8
 cd "$root"
 if (($# == 0)); then
   mapfile -t files < <(git ls-files '*.cc' '*.h' '*.sh' .ci/run \
-    packaging/systemd/{keep-report,notify} 'packaging/completions/*.bash')
+    packaging/systemd/{keep-report,notify} 'packaging/completions/*.bash' \
+    'tests/mutations/*.patch')
   set -- "${files[@]}"
 fi
 
-sources=() units=() scripts=()
+sources=() units=() scripts=() patches=()
 for file in "$@"; do
   case "$file" in
     *.cc) sources+=("$file") units+=("$file") ;;
     *.h) sources+=("$file") ;;
+    *.patch) patches+=("$file") ;;
     *.sh | *.bash | */run | */keep-report | */notify) scripts+=("$file") ;;
   esac
 done
@@ -47,6 +49,9 @@ fi
 if ((${#scripts[@]})); then
   printf '%s\n' "${scripts[@]}" | each shellcheck -x || status=1
 fi
+for patch in "${patches[@]}"; do
+  git apply --check "$patch" || status=1
+done
 if ((${#units[@]})); then
   printf '%s\n' "${units[@]}" | tidy || status=1
 fi
