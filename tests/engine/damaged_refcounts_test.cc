@@ -1,51 +1,25 @@
 // Writing to an image whose refcounts leave out a cluster that is in use, that
 // of the header or of an L2 table: it is given to nobody, and the image still
 // opens and reads.
-#include <memory>
-#include <utility>
-#include <vector>
+#include <algorithm>
+#include <string>
 
-#include "engine/format/byte_order.h"
-#include "engine/image/create.h"
 #include "engine/image/image.h"
-#include "engine/storage/forwarding_file.h"
-#include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/engine/image_bytes_test.h"
 
 namespace qcow2 {
 namespace {
 
-using Bytes = std::vector<std::byte>;
-
-constexpr uint64_t kClusterBytes = 512;
-
-class DamagedRefcountsTest : public testing::Test {
+class DamagedRefcountsTest : public ImageBytesTest {
  protected:
   void SetUp() override {
-    CreateOptions create;
-    create.cluster_bits = 9;
-    create.virtual_size = 40 * kClusterBytes;
-    ASSERT_EQ(CreateImage(file_, nullptr, create), absl::OkStatus());
-    header_ = HeaderBytes();
+    ImageBytesTest::SetUp();
+    header_ = ClusterAt(0);
   }
 
-  std::unique_ptr<Image> Open(bool writable) {
-    ImageOptions options;
-    options.writable = writable;
-    auto image = Image::Open(std::make_unique<ForwardingFile>(file_),
-                             std::move(options));
-    EXPECT_EQ(image.status(), absl::OkStatus());
-    return *std::move(image);
-  }
-  Bytes HeaderBytes() const {
-    const auto begin = file_.bytes().begin();
-    return {begin, begin + kClusterBytes};
-  }
-  uint64_t TableOffset() const { return LoadBe64(file_.bytes().data() + 48); }
-  void Zero(uint64_t offset, size_t bytes) {
-    ASSERT_EQ(file_.Pwrite(offset, Bytes(bytes)), absl::OkStatus());
-  }
+  uint64_t FirstBlockOffset() const { return Load(RefcountTableOffset()); }
   // Writes all of the disk, one cluster after the other.
   void WriteAll() {
     const auto image = Open(/*writable=*/true);
@@ -69,7 +43,7 @@ class DamagedRefcountsTest : public testing::Test {
   }
   void ExpectHeaderInPlace() {
     // But for the corrupt bit, and where a grown refcount table went.
-    Bytes now = HeaderBytes();
+    Bytes now = ClusterAt(0);
     now[79] = header_[79];
     std::copy_n(header_.begin() + 48, 12, now.begin() + 48);
     EXPECT_TRUE(now == header_);
@@ -78,28 +52,27 @@ class DamagedRefcountsTest : public testing::Test {
     EXPECT_EQ(image->Read(0, read), absl::OkStatus());
   }
 
-  MemoryFile file_;
   Bytes header_;
 };
 
 TEST_F(DamagedRefcountsTest, ABlockThatIsMissingIsMadeBehindTheHeader) {
-  Zero(TableOffset(), 8);
+  Zero(RefcountTableOffset(), 8);
   ExpectRoomBehindTheHeader();
 }
 
 TEST_F(DamagedRefcountsTest, AHeaderThatIsNotCountedIsNotFree) {
-  Zero(LoadBe64(file_.bytes().data() + TableOffset()), 2);
+  Zero(FirstBlockOffset(), 2);
   ExpectRoomBehindTheHeader();
 }
 
 TEST_F(DamagedRefcountsTest, WritesWithoutABlockLeaveTheHeader) {
-  Zero(TableOffset(), 8);
+  Zero(RefcountTableOffset(), 8);
   WriteAll();
   ExpectHeaderInPlace();
 }
 
 TEST_F(DamagedRefcountsTest, WritesWithAHeaderNotCountedLeaveIt) {
-  Zero(LoadBe64(file_.bytes().data() + TableOffset()), 2);
+  Zero(FirstBlockOffset(), 2);
   WriteAll();
   ExpectHeaderInPlace();
 }
@@ -109,9 +82,9 @@ TEST_F(DamagedRefcountsTest, AnL2TableThatIsNotCountedIsNotItsOwnCopy) {
   Bytes before(40 * kClusterBytes);
   ASSERT_EQ(Open(/*writable=*/false)->Read(0, before), absl::OkStatus());
   // Shared, as its L1 entry says, and yet with no reference.
-  const uint64_t l1 = LoadBe64(file_.bytes().data() + 40);
-  const uint64_t table = LoadBe64(file_.bytes().data() + l1) << 1 >> 1;
-  const uint64_t block = LoadBe64(file_.bytes().data() + TableOffset());
+  const uint64_t l1 = L1Offset();
+  const uint64_t table = Load(l1) << 1 >> 1;
+  const uint64_t block = FirstBlockOffset();
   Zero(l1, 1);
   Zero(block + table / kClusterBytes * 2, 2);
   {

@@ -3,65 +3,32 @@
 // and no more is written.
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
-#include "engine/format/byte_order.h"
-#include "engine/image/create.h"
 #include "engine/image/image.h"
-#include "engine/storage/forwarding_file.h"
-#include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/engine/image_bytes_test.h"
 
 namespace qcow2 {
 namespace {
 
-using Bytes = std::vector<std::byte>;
 using ::testing::HasSubstr;
 
-constexpr uint64_t kClusterBytes = 512;
 constexpr uint64_t kCopied = uint64_t{1} << 63;
 
-class OverlappingTablesTest : public testing::Test {
+class OverlappingTablesTest : public ImageBytesTest {
  protected:
   void SetUp() override {
-    CreateOptions create;
-    create.cluster_bits = 9;
-    create.virtual_size = 40 * kClusterBytes;
-    ASSERT_EQ(CreateImage(file_, nullptr, create), absl::OkStatus());
-    const auto image = Open();
+    ImageBytesTest::SetUp();
+    const auto image = Open(/*writable=*/true);
     ASSERT_EQ(image->Write(0, Bytes(kClusterBytes, std::byte{0x31})),
               absl::OkStatus());
     ASSERT_EQ(image->Close(), absl::OkStatus());
   }
 
-  std::unique_ptr<Image> Open() {
-    ImageOptions options;
-    options.writable = true;
-    auto image = Image::Open(std::make_unique<ForwardingFile>(file_),
-                             std::move(options));
-    EXPECT_EQ(image.status(), absl::OkStatus());
-    return *std::move(image);
-  }
-  uint64_t Load(uint64_t offset) const {
-    return LoadBe64(file_.bytes().data() + offset);
-  }
-  void Store(uint64_t offset, uint64_t value) {
-    Bytes bytes(8);
-    StoreBe64(bytes.data(), value);
-    ASSERT_EQ(file_.Pwrite(offset, bytes), absl::OkStatus());
-  }
-  uint64_t L1Offset() const { return Load(40); }
-  uint64_t RefcountTableOffset() const { return Load(48); }
   uint64_t L2Offset() const { return Load(L1Offset()) & ~kCopied; }
-  Bytes ClusterAt(uint64_t offset) const {
-    const auto begin = file_.bytes().begin() + static_cast<ptrdiff_t>(offset);
-    return {begin, begin + kClusterBytes};
-  }
   // A refcount block for clusters far behind the end, all zeros, in the cluster
   // at `offset`.
   void NameRefcountBlock(uint64_t offset) {
@@ -73,7 +40,7 @@ class OverlappingTablesTest : public testing::Test {
   void ExpectRefused(uint64_t guest, const std::string& structure,
                      uint64_t offset) {
     const Bytes before = ClusterAt(offset);
-    const auto image = Open();
+    const auto image = Open(/*writable=*/true);
     const Bytes data(kClusterBytes, std::byte{0x44});
     absl::Status status = image->Write(guest, data);
     if (status.ok()) status = image->Flush();
@@ -87,8 +54,6 @@ class OverlappingTablesTest : public testing::Test {
     image->Close().IgnoreError();
     EXPECT_TRUE(ClusterAt(offset) == before);
   }
-
-  MemoryFile file_;
 };
 
 TEST_F(OverlappingTablesTest, GuestDataInTheL1Table) {
