@@ -2,13 +2,16 @@
 // it: healthy images of the corpus on a storage with a bad spot.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "checker/check.h"
+#include "checker/ownership_map.h"
 #include "engine/storage/faulty_file.h"
 #include "engine/storage/memory_file.h"
 #include "tests/corpus/corpus_case.h"
@@ -96,6 +99,80 @@ TEST_P(UnreadableTest, DoesNotHideTheRest) {
 INSTANTIATE_TEST_SUITE_P(Corpus, UnreadableTest, testing::ValuesIn(kBadSpots),
                          [](const auto& info) {
                            return TestNameOf(info.param.code);
+                         });
+
+// Sound images of the corpus that are small enough to be checked over and over.
+std::vector<std::string> SmallSoundCases() {
+  constexpr size_t kSmall = size_t{1} << 20;
+  std::vector<std::string> small;
+  for (const std::string& name : CaseNames()) {
+    if (!name.starts_with("healthy-")) continue;
+    const auto unpacked = UnpackedCase::Unpack(name);
+    if (unpacked.ok() && (*unpacked)->image().size() <= kSmall) {
+      small.push_back(name);
+    }
+  }
+  return small;
+}
+
+class EverySectorTest : public testing::TestWithParam<std::string> {};
+
+// Sectors of the tables and the header that hold anything, of long tables some.
+// Those of data between two tables may be read along with them, and lose
+// nothing; so may what is behind the last entry of a table.
+std::vector<uint64_t> MetadataSectors(const UnpackedCase& unpacked) {
+  constexpr uint64_t kSectorsOfEach = 48;
+  checker::OwnershipMap map;
+  checker::CheckOptions options;
+  options.ownership = &map;
+  unpacked.CheckInMemory(options);
+  EXPECT_TRUE(map.complete);
+  std::set<uint64_t> sectors;
+  for (const checker::OwnedRun& run : map.owned) {
+    if (run.cluster_class >= checker::ClusterClass::kGuestData) continue;
+    const uint64_t begin = run.first_cluster * map.cluster_size_bytes;
+    const uint64_t end = std::min(begin + run.clusters * map.cluster_size_bytes,
+                                  map.file_size_bytes);
+    const uint64_t count = (end - begin + kSector - 1) / kSector;
+    const uint64_t step = std::max<uint64_t>(1, count / kSectorsOfEach);
+    for (uint64_t i = 0; i < count; i += step) {
+      const uint64_t at = begin + i * kSector;
+      const auto rest = std::span(unpacked.image()).subspan(at);
+      const auto sector = rest.first(std::min<size_t>(rest.size(), kSector));
+      if (std::any_of(sector.begin(), sector.end(),
+                      [](std::byte byte) { return byte != std::byte{0}; })) {
+        sectors.insert(at);
+      }
+    }
+  }
+  return {sectors.begin(), sectors.end()};
+}
+
+// One after the other is bad: an image is sound if nothing of what was asked
+// for failed, and only then.
+TEST_P(EverySectorTest, OfMetadataThatIsBadIsToldOf) {
+  const auto unpacked = UnpackedCase::Unpack(GetParam());
+  ASSERT_TRUE(unpacked.ok()) << unpacked.status();
+  uint64_t asked_for = 0;
+  for (const uint64_t sector : MetadataSectors(**unpacked)) {
+    MemoryFile memory((*unpacked)->image());
+    FaultyFile file(memory);
+    file.FailReadsIn({sector, kSector});
+    const CheckReport report =
+        checker::CheckImage(file, (*unpacked)->image_path(),
+                            (*unpacked)->Complete(checker::CheckOptions()));
+    const bool failed = file.failures() > 0;
+    asked_for += failed ? 1 : 0;
+    EXPECT_EQ(report.status == CheckStatus::kClean, !failed) << sector;
+    EXPECT_NE(report.status, CheckStatus::kLeaks) << sector;
+  }
+  EXPECT_GT(asked_for, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Corpus, EverySectorTest,
+                         testing::ValuesIn(SmallSoundCases()),
+                         [](const auto& info) {
+                           return TestNameOf(info.param);
                          });
 
 // What corpus/not_files.json says of this test is what it does.
