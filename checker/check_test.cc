@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -195,6 +196,36 @@ TEST(CheckImageTest, ListsNoMoreThanAskedForOfAllProblemsTogether) {
   const CheckReport report = Check(image.file(), options);
   EXPECT_EQ(report.problems.size(), 3);
   EXPECT_EQ(report.problems_omitted, 1);
+}
+
+// Counts of a bit are counted by the word where they are not listed.
+TEST(CheckImageTest, CountsLeaksOfABitThatAreNotListed) {
+  constexpr uint64_t kClusters = 1000;
+  TestImage image(3, 9);
+  image.header.refcount_order = 0;
+  const uint64_t block = image.OffsetOf(TestImage::kRefcountBlock);
+  image.Fill(TestImage::kRefcountBlock, '\0');
+  image.WriteBe64(block, 0xff00000000000000);
+  std::mt19937_64 random(1);
+  for (uint64_t word = 1; word < kClusters / 64; ++word) {
+    image.WriteBe64(block + word * 8, random() & random());
+  }
+  image.Truncate(image.OffsetOf(kClusters));
+  CheckOptions options;
+  options.max_problems = 0;
+  const CheckReport all = Check(image.file(), options);
+  ASSERT_GT(all.problems.size(), 100u);
+  EXPECT_EQ(all.status, CheckStatus::kLeaks);
+  for (const uint64_t limit : {1, 2, 50}) {
+    options.max_problems = limit;
+    const CheckReport some = Check(image.file(), options);
+    EXPECT_EQ(some.problems.size(), limit);
+    EXPECT_EQ(some.problems_omitted, all.problems.size() - limit);
+    EXPECT_EQ(some.counts.leaks, all.counts.leaks);
+    EXPECT_EQ(some.qemu.leaks, all.qemu.leaks);
+    EXPECT_EQ(some.image.image_end_offset_bytes,
+              all.image.image_end_offset_bytes);
+  }
 }
 
 TEST(CheckImageTest, CancelledCheckIsNeverClean) {

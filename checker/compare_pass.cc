@@ -55,6 +55,10 @@ class RunJudge {
   // but which is the last in use, and how many are leaked.
   void JudgeUsual(uint64_t first, const UsualClusters& usual,
                   const std::byte* counts, FindingSink& sink);
+  // Leaked clusters, none of which carries on a finding, that a block of 1-bit
+  // counts counts from cluster `base` on.
+  void JudgeLeaksOfABit(uint64_t base, const OnesOfABit& leaks,
+                        FindingSink& sink);
   // A run past the end of the file.
   void JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
                     FindingSink& sink) const;
@@ -132,6 +136,14 @@ void RunJudge::JudgeUsual(uint64_t first, const UsualClusters& usual,
     result_.highest_cluster_in_use = cluster - 1;
     return;
   }
+}
+
+void RunJudge::JudgeLeaksOfABit(uint64_t base, const OnesOfABit& leaks,
+                                FindingSink& sink) {
+  if (leaks.counts == 0) return;
+  sink.CountClusterRuns(Problem::kClusterLeaked, leaks.runs, leaks.counts);
+  result_.highest_cluster_in_use =
+      std::max(result_.highest_cluster_in_use, base + leaks.last);
 }
 
 void RunJudge::JudgePastEnd(uint64_t first, uint64_t count, uint64_t stored,
@@ -233,11 +245,20 @@ void CompareVisitor::CompareRun(uint64_t base, uint64_t first, uint64_t count,
   if (at > first - base) {
     judge_.Judge(first, at - (first - base), cell, expected, sink);
   }
+  bool first_run = at == first - base;
   while (at < stop) {
+    // Leaks that do not carry on the last one are no more than a number once
+    // the report is full.
+    if (!first_run && order == 0 && cell == ReferenceCell() &&
+        sink.IsFull(Problem::kClusterLeaked)) {
+      judge_.JudgeLeaksOfABit(base, CountOnesOfABit(bytes, at, stop), sink);
+      return;
+    }
     const uint64_t stored = GetRefcount(bytes, order, at);
     const uint64_t like_end = RefcountRunEnd(bytes, order, at, stop, stored);
     judge_.Judge(base + at, like_end - at, cell, stored, sink);
     at = like_end;
+    first_run = false;
   }
 }
 

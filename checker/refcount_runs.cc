@@ -1,6 +1,9 @@
 #include "checker/refcount_runs.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <climits>
 #include <cstring>
 
 #include "engine/format/byte_order.h"
@@ -65,6 +68,32 @@ uint64_t RefcountRunEnd(std::span<const std::byte> block,
   }
   while (index < limit && like(index)) ++index;
   return index;
+}
+
+OnesOfABit CountOnesOfABit(std::span<const std::byte> block, uint64_t index,
+                           uint64_t limit) {
+  constexpr uint64_t kPerWord = 64;
+  OnesOfABit ones;
+  uint64_t before = 0;  // the count in front of the word
+  while (index < limit) {
+    const uint64_t first = index / kPerWord * kPerWord;
+    const uint64_t end = std::min(limit, first + kPerWord);
+    // The count of the lowest index becomes the lowest bit.
+    uint64_t word =
+        __builtin_bswap64(LoadBe64(block.data() + first / CHAR_BIT));
+    word &= ~uint64_t{0} << (index - first);
+    word &= ~uint64_t{0} >> (first + kPerWord - end);
+    ones.counts += static_cast<uint64_t>(std::popcount(word));
+    ones.runs +=
+        static_cast<uint64_t>(std::popcount(word & ~(word << 1 | before)));
+    if (word != 0) {
+      ones.last =
+          first + kPerWord - 1 - static_cast<uint64_t>(std::countl_zero(word));
+    }
+    before = word >> (kPerWord - 1);
+    index = end;
+  }
+  return ones;
 }
 
 }  // namespace qcow2::checker

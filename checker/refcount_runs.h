@@ -17,6 +17,17 @@ uint64_t RefcountRunEnd(std::span<const std::byte> block,
                         uint32_t refcount_order, uint64_t index, uint64_t limit,
                         uint64_t value);
 
+// Counts that are set among some of 1 bit.
+struct OnesOfABit {
+  uint64_t counts = 0;
+  uint64_t runs = 0;
+  uint64_t last = 0;  // index of the last one; of no meaning without any
+};
+
+// Those of the counts [index, limit) of a block with 1-bit counts.
+OnesOfABit CountOnesOfABit(std::span<const std::byte> block, uint64_t index,
+                           uint64_t limit);
+
 }  // namespace qcow2::checker
 
 #endif  // CHECKER_REFCOUNT_RUNS_H_

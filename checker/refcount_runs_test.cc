@@ -37,6 +37,34 @@ TEST_P(RefcountRunsTest, FindsTheEndOfEveryRun) {
   }
 }
 
+// The same as one count after the other gives, from and to everywhere.
+TEST(OnesOfABitTest, AreCountedAWordAtATime) {
+  std::mt19937_64 random(7);
+  std::vector<std::byte> block(64);
+  for (std::byte& byte : block) {
+    const uint64_t kind = random() % 4;
+    byte = kind == 0   ? std::byte{0}
+           : kind == 1 ? std::byte{0xff}
+                       : static_cast<std::byte>(random());
+  }
+  const uint64_t counts = RefcountsIn(block.size(), 0);
+  for (uint64_t index = 0; index < counts; ++index) {
+    OnesOfABit expected;
+    for (uint64_t limit = index; limit <= counts; ++limit) {
+      const OnesOfABit ones = CountOnesOfABit(block, index, limit);
+      ASSERT_EQ(ones.counts, expected.counts) << index << " to " << limit;
+      ASSERT_EQ(ones.runs, expected.runs) << index << " to " << limit;
+      ASSERT_EQ(ones.last, expected.last) << index << " to " << limit;
+      if (limit == counts || GetRefcount(block, 0, limit) == 0) continue;
+      const bool begins =
+          limit == index || GetRefcount(block, 0, limit - 1) == 0;
+      expected.runs += begins ? 1 : 0;
+      ++expected.counts;
+      expected.last = limit;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Widths, RefcountRunsTest,
                          testing::Values(0, 1, 2, 3, 4, 5, 6));
 
