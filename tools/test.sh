@@ -34,12 +34,12 @@ run_tests() {
 }
 
 run_tests plain //... "$@"
-run_tests sanitized --config=asan --build_tests_only \
-  --test_tag_filters=-no-sanitizer \
+# As --config=asan, but the same build is that of the fuzzers.
+run_tests sanitized --config=fuzz --build_tests_only \
+  --test_tag_filters=-no-sanitizer --test_env=FUZZ_SECONDS \
   //checker/... //cli/picture/... //engine/... //fuzz/... //repair/... \
-  //tests/corpus/... //tests/engine:model_test
+  //tests/corpus/... //tests/engine:model_test //fuzz:for_a_while
 run_tests threads --config=tsan --build_tests_only \
   --test_tag_filters=threads //...
-run_tests fuzz --config=fuzz --test_env=FUZZ_SECONDS //fuzz:for_a_while
 /usr/bin/python3 tools/count_tests.py "$events/plain.json" \
-  "$events/sanitized.json" "$events/threads.json" "$events/fuzz.json"
+  "$events/sanitized.json" "$events/threads.json"
