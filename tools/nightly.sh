@@ -16,19 +16,27 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=tools/setup.sh
 source "$root/tools/setup.sh"
 
-jobs=(programs package debian systemd slurm kubernetes damage mutations fuzz)
+jobs=(programs threads package debian systemd slurm kubernetes damage mutations fuzz)
 
-# The optimised programs: hardened, and the static one in an empty folder.
+# The optimised programs: hardened, the static one in an empty folder, and what
+# images made to hurt it may cost.
 job_programs() {
   ensure_packages "${packages_to_run[@]}" nbdkit-plugin-dev || return
   quietly bazel test --config=opt --test_output=errors \
-    //tests/installed:all_tests || return
+    //tests/installed:all_tests //tests/hostile:hostile_image_test || return
   # A test cannot tell Bazel that it was not tried.
   local logs
   logs="$(bazel info --config=opt bazel-testlogs 2>/dev/null </dev/null)" || return
   if grep -rsh --include=test.log '^SKIPPED' "$logs/tests/installed" >&2; then
     return 77
   fi
+}
+
+# What has threads, under ThreadSanitizer.
+job_threads() {
+  ensure_packages "${packages_to_test[@]}" || return
+  quietly bazel test --config=tsan --build_tests_only --test_output=errors \
+    --test_tag_filters=threads //...
 }
 
 # The packages: lintian has nothing to say, and they are the same when made

@@ -96,7 +96,14 @@ bool BuiltWithSanitizer() {
 #endif
 }
 
-double MaxCpuSeconds() { return BuiltWithSanitizer() ? 250 : 5; }
+double MaxCpuSeconds() {
+  if (BuiltWithSanitizer()) return 250;
+#ifdef QCOW2_OPTIMISED
+  return 5;
+#else
+  return 10;
+#endif
+}
 
 uint64_t MaxPeakBytes() {
   return BuiltWithSanitizer() ? uint64_t{8} << 30 : uint64_t{256} << 20;

@@ -20,7 +20,7 @@ struct ProgramRun {
   std::string standard_error;
 };
 
-// The checker's program, optimised unless a sanitizer is at work.
+// The checker's program, of the build that the test is of.
 std::string CheckerProgram();
 
 // Whether the program under test was built with a sanitizer, which takes
@@ -35,7 +35,8 @@ ProgramRun RunProgram(const std::string& program,
                       const std::vector<std::string>& arguments,
                       const std::function<void()>& meanwhile = nullptr);
 
-// What any input may cost: seconds of processor time, bytes of memory.
+// What any input may cost: seconds of processor time, bytes of memory. The
+// time is that of the optimised program; others may take twice as long.
 double MaxCpuSeconds();
 uint64_t MaxPeakBytes();
 
