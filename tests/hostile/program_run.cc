@@ -101,7 +101,7 @@ double MaxCpuSeconds() {
 #ifdef QCOW2_OPTIMISED
   return 5;
 #else
-  return 10;
+  return 20;
 #endif
 }
 

@@ -36,7 +36,8 @@ ProgramRun RunProgram(const std::string& program,
                       const std::function<void()>& meanwhile = nullptr);
 
 // What any input may cost: seconds of processor time, bytes of memory. The
-// time is that of the optimised program; others may take twice as long.
+// time is that of the optimised program; others may take four times as
+// long.
 double MaxCpuSeconds();
 uint64_t MaxPeakBytes();
 
