@@ -159,6 +159,9 @@ def _options(_):
     yield from _arguments((
         ('check', '--output=json --report=r --max-problems=3 --jobs 2 -U a b'),
         ('deep', '--deep --backing=same-dir --overlap-check=all,-active-l2 a'),
+        ('watched', '--overlap-check=constant,+active-l1 a'),
+        ('unwatched', '--overlap-check=none,+snapshot-table,-header a'),
+        ('misspelt', '--overlap-check=all,-l3 a'),
         ('fleet', '--recursive --exclude=*.bak --newer-than=36h --shard=1/4 '
                   '--state=s --baseline=b --time-budget=1h30m --max-rate=20M d'),
         ('date', '--recursive --newer-than=2026-11-21T04:30:59Z d'),

@@ -57,12 +57,18 @@ done
 llvm_cov() {
   llvm-cov-14 "$@" --instr-profile="$work/profile" "${objects[@]:1}"
 }
+# What only tests use is no part of the program.
+bazel query --noshow_progress \
+  'labels(srcs, attr(testonly, 1, //...)) + labels(hdrs, attr(testonly, 1, //...))' \
+  2>/dev/null </dev/null | sed 's,^//,,; s,:,/,' >"$work/for_tests"
 llvm_cov export --summary-only >"$work/summary.json"
 [[ -z "$show_lines" ]] || llvm_cov show >"$work/listing"
 
 for folder; do
-  /usr/bin/python3 tools/coverage_lines.py "$work/summary.json" "$folder"
+  /usr/bin/python3 tools/coverage_lines.py "$work/summary.json" "$folder" \
+    "$work/for_tests"
   if [[ -n "$show_lines" ]]; then
-    /usr/bin/python3 tools/coverage_lines.py --missed "$work/listing" "$folder"
+    /usr/bin/python3 tools/coverage_lines.py --missed "$work/listing" "$folder" \
+      "$work/for_tests"
   fi
 done

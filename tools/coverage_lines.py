@@ -1,9 +1,10 @@
 """Makes lines for people out of what llvm-cov prints.
 
-coverage_lines.py SUMMARY FOLDER: how many lines of the sources in FOLDER and
-below, tests left out, were run; files that were not run wholly are listed.
-coverage_lines.py --missed LISTING FOLDER: every line of them that was not run.
-LISTING is what `llvm-cov show` prints, - for standard input.
+coverage_lines.py SUMMARY FOLDER FOR_TESTS: how many lines of the sources in
+FOLDER and below were run; files that were not run wholly are listed.
+coverage_lines.py --missed LISTING FOLDER FOR_TESTS: every line of them that was
+not run. LISTING is what `llvm-cov show` prints, - for standard input. FOR_TESTS
+is a file that names, one a line, the sources that are of tests only.
 """
 
 import json
@@ -11,24 +12,24 @@ import re
 import sys
 
 
-def is_source(path, folder):
-    """Whether a path, as the compiler was given it, is one of ours."""
-    inside = re.search(r"(?:^|/)" + re.escape(folder) + "/", path)
-    name = path.rsplit("/", 1)[-1]
-    if not inside or re.search(r"(?:^|/)tests/", path):
-        return False
-    return not re.search(r"_test(_|\.)|^test_|_testing\.", name)
-
-
 def short(path, folder):
-    return path[path.index(folder + "/"):]
+    """A path as the compiler was given it, from `folder` on; None if outside."""
+    inside = re.search(r"(?:^|/)(" + re.escape(folder) + "/.*)", path)
+    return inside[1] if inside else None
 
 
-def summarise(path, folder):
+def is_source(path, folder, for_tests):
+    """Whether a path, as the compiler was given it, is one of the program's."""
+    name = short(path, folder)
+    return name is not None and name not in for_tests
+
+
+def summarise(path, folder, for_tests):
     with open(path, encoding="utf-8") as file:
         files = json.load(file)["data"][0]["files"]
     rows = [(short(entry["filename"], folder), entry["summary"]["lines"])
-            for entry in files if is_source(entry["filename"], folder)]
+            for entry in files
+            if is_source(entry["filename"], folder, for_tests)]
     covered = sum(lines["covered"] for _, lines in rows)
     count = sum(lines["count"] for _, lines in rows)
     percent = 100 * covered / count if count else 0
@@ -39,12 +40,13 @@ def summarise(path, folder):
                   f"{lines['count'] - lines['covered']} lines")
 
 
-def missed(listing, folder):
+def missed(listing, folder, for_tests):
     name = None
     for line in listing:
         header = re.match(r"^(\S.*\.(?:cc|h|inc)):$", line)
         if header:
-            name = header[1] if is_source(header[1], folder) else None
+            name = (header[1] if is_source(header[1], folder, for_tests)
+                    else None)
             continue
         cell = re.match(r"^\s*(\d+)\|\s*0\|(.*)$", line)
         if name and cell:
@@ -52,11 +54,14 @@ def missed(listing, folder):
 
 
 def main():
-    if sys.argv[1] == "--missed":
-        missed(sys.stdin if sys.argv[2] == "-" else
-               open(sys.argv[2], encoding="utf-8"), sys.argv[3])
+    *what, folder, names = sys.argv[1:]
+    with open(names, encoding="utf-8") as file:
+        for_tests = set(file.read().split())
+    if what[0] == "--missed":
+        missed(sys.stdin if what[1] == "-" else
+               open(what[1], encoding="utf-8"), folder, for_tests)
     else:
-        summarise(sys.argv[1], sys.argv[2])
+        summarise(what[0], folder, for_tests)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ class ForwardingFile : public File {
  public:
   // `target` must outlive this.
   explicit ForwardingFile(File& target) : target_(target) {}
+  // A copy of one of its kind would hand everything on past that one: a wrapper
+  // of a wrapper is made of it as a File.
+  ForwardingFile(const ForwardingFile&) = delete;
+  ForwardingFile& operator=(const ForwardingFile&) = delete;
 
   std::string name() const override { return target_.name(); }
   bool concurrent() const override { return target_.concurrent(); }
