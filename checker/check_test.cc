@@ -208,7 +208,8 @@ TEST(CheckImageTest, CountsLeaksOfABitThatAreNotListed) {
   image.WriteBe64(block, 0xff00000000000000);
   std::mt19937_64 random(1);
   for (uint64_t word = 1; word < kClusters / 64; ++word) {
-    image.WriteBe64(block + word * 8, random() & random());
+    const uint64_t half = random();
+    image.WriteBe64(block + word * 8, half & random());
   }
   image.Truncate(image.OffsetOf(kClusters));
   CheckOptions options;

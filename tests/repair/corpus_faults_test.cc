@@ -29,7 +29,6 @@ using repair::Conclusion;
 using repair::DiscardFreed;
 using repair::DiscardRequest;
 using repair::JournalState;
-using repair::Mode;
 using repair::RecoverImage;
 using repair::RecoverRequest;
 using repair::RepairImage;
