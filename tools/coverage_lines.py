@@ -21,7 +21,8 @@ def short(path, folder):
 def is_source(path, folder, for_tests):
     """Whether a path, as the compiler was given it, is one of the program's."""
     name = short(path, folder)
-    return name is not None and name not in for_tests
+    of_tests = re.search(r"(?:^|/)tests/", path)
+    return name is not None and not of_tests and name not in for_tests
 
 
 def summarise(path, folder, for_tests):
