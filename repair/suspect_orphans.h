@@ -33,8 +33,6 @@ class SuspectOrphans {
 
   // Whether the leaked `cluster` must be kept.
   bool Contains(uint64_t cluster) const;
-  // Whether every leaked cluster must.
-  bool all() const { return all_; }
 
  private:
   void AddWindowsOfWipedTables(const checker::Graph& graph,

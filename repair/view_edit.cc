@@ -15,22 +15,6 @@ constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
 
 }  // namespace
 
-absl::StatusOr<L1Entry> ReadL1Entry(const File& view, uint64_t table,
-                                    uint64_t index) {
-  std::array<std::byte, kL1EntrySize> bytes;
-  RETURN_IF_ERROR(ReadZeroFilled(view, table + index * kL1EntrySize, bytes));
-  return L1Entry::Decode(bytes.data());
-}
-
-absl::StatusOr<L2Entry> ReadL2Entry(const File& view, const Geometry& geometry,
-                                    uint64_t table, uint64_t index) {
-  std::array<std::byte, 16> bytes;
-  const uint64_t size = geometry.l2_entry_size();
-  RETURN_IF_ERROR(
-      ReadZeroFilled(view, table + index * size, std::span(bytes).first(size)));
-  return L2Entry::Decode(bytes.data(), geometry);
-}
-
 absl::Status WriteL1Entry(File& view, uint64_t table, uint64_t index,
                           L1Entry entry) {
   std::array<std::byte, kL1EntrySize> bytes;

@@ -7,7 +7,6 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "engine/format/geometry.h"
 #include "engine/format/header.h"
 #include "engine/format/l1_entry.h"
@@ -17,13 +16,7 @@
 
 namespace qcow2::repair {
 
-// Entry `index` of the table at host offset `table` (bytes). What lies past
-// the end of the file reads as zeros.
-absl::StatusOr<L1Entry> ReadL1Entry(const File& view, uint64_t table,
-                                    uint64_t index);
-absl::StatusOr<L2Entry> ReadL2Entry(const File& view, const Geometry& geometry,
-                                    uint64_t table, uint64_t index);
-
+// Writes entry `index` of the table at host offset `table` (bytes).
 absl::Status WriteL1Entry(File& view, uint64_t table, uint64_t index,
                           L1Entry entry);
 absl::Status WriteL2Entry(File& view, const Geometry& geometry, uint64_t table,
