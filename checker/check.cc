@@ -90,7 +90,7 @@ uint64_t GraphCheck::RunWindow(uint64_t first, uint64_t end) {
       first, end, state_.options.memory_limit_bytes);
   ReferenceMap& map = *owned_map;
   ReferencePassResult references =
-      RunReferencePass(state_, tables_, structures_, first_window, map);
+      RunReferencePass(state_, tables_, first_window, map);
   if (first_window) references_ = std::move(references);
   AddRefcountBlocks(state_, structures_, map);
   const uint64_t window_end = map.end_cluster();

@@ -10,8 +10,6 @@ namespace qcow2::checker {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{256} * 1024;
-// Enough to keep a disk busy until the blocks themselves are walked.
-constexpr uint64_t kAskedForBytes = uint64_t{4} << 20;
 
 Finding MakeFinding(const CheckState& state, Problem problem,
                     const RefcountBlock& block, uint64_t actual) {
@@ -140,29 +138,6 @@ RefcountStructures ReadRefcountStructures(CheckState& state) {
   ReadEntries(state, structures);
   FindDuplicates(state, structures);
   return structures;
-}
-
-void AskForRefcountBlocks(const CheckState& state,
-                          const RefcountStructures& structures) {
-  const uint64_t cluster_size = state.model.geometry->cluster_size();
-  uint64_t left = kAskedForBytes;
-  // Blocks that lie in a row are asked for together.
-  ByteRange row = {0, 0};
-  const auto ask = [&] {
-    if (row.length > 0) state.reader.file().Advise(Access::kWillNeed, row);
-  };
-  for (const RefcountBlock& block : structures.blocks) {
-    if (left < cluster_size) break;
-    if (!block.readable || block.duplicate) continue;
-    left -= cluster_size;
-    if (row.length > 0 && block.offset_bytes == row.offset + row.length) {
-      row.length += cluster_size;
-      continue;
-    }
-    ask();
-    row = {block.offset_bytes, cluster_size};
-  }
-  ask();
 }
 
 void AddRefcountBlocks(const CheckState& state,

@@ -46,10 +46,6 @@ struct RefcountStructures {
 // Reads the refcount table and judges its entries (rows 301 to 304).
 RefcountStructures ReadRefcountStructures(CheckState& state);
 
-// Asks a disk for the first of the blocks, which are going to be read.
-void AskForRefcountBlocks(const CheckState& state,
-                          const RefcountStructures& structures);
-
 // Adds the blocks' own clusters to `map`.
 void AddRefcountBlocks(const CheckState& state,
                        const RefcountStructures& structures, ReferenceMap& map);

@@ -381,7 +381,6 @@ void AddRegions(const CheckState& state, ReferenceMap& map) {
 
 ReferencePassResult RunReferencePass(CheckState& state,
                                      std::span<const L2Table> tables,
-                                     const RefcountStructures& structures,
                                      bool report, ReferenceMap& map) {
   AddRegions(state, map);
   Shared shared;
@@ -393,7 +392,6 @@ ReferencePassResult RunReferencePass(CheckState& state,
     return std::make_unique<ReferenceVisitor>(state, tables, report, map,
                                               shared);
   };
-  walk.ask_for_what_follows = [&] { AskForRefcountBlocks(state, structures); };
   WalkTables(state, walk);
   if (report) {
     state.allocation.allocated_clusters = shared.allocation.allocated_clusters;

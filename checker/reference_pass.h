@@ -12,7 +12,6 @@
 
 #include "checker/check_state.h"
 #include "checker/l2_tables.h"
-#include "checker/refcount_structures.h"
 #include "checker/reference_map.h"
 
 namespace qcow2::checker {
@@ -25,11 +24,9 @@ struct ReferencePassResult {
 
 // Walks `tables` and adds all references that fall into `map`. `report`: also
 // judges entries and counts allocated clusters; set in the first pass only
-// when a memory limit makes several of them. `structures` is what is read next:
-// a disk is asked for its blocks early.
+// when a memory limit makes several of them.
 ReferencePassResult RunReferencePass(CheckState& state,
                                      std::span<const L2Table> tables,
-                                     const RefcountStructures& structures,
                                      bool report, ReferenceMap& map);
 
 }  // namespace qcow2::checker

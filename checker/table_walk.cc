@@ -94,7 +94,6 @@ class Walker {
   // Whether a read had to wait for the disk, and the batches asked of it.
   std::atomic<bool> from_disk_{false};
   std::atomic<uint64_t> next_to_read_ahead_{0};
-  std::atomic<bool> asked_for_what_follows_{false};
   std::mutex mutex_;
   // Batches that are done but have one before them that is not; null: nothing
   // was found.
@@ -140,15 +139,11 @@ void Walker::ReadAheadOf(uint64_t batch) {
   uint64_t next = next_to_read_ahead_.load();
   while (true) {
     const uint64_t wanted = std::max(next, batch + 1);
-    if (wanted >= end) break;
+    if (wanted >= end) return;
     if (!next_to_read_ahead_.compare_exchange_weak(next, wanted + 1)) continue;
     const auto [first, tables_end] = TablesOf(wanted);
     ReadAhead(first, tables_end);
     next = wanted + 1;
-  }
-  if (end == batches_ && walk_.ask_for_what_follows &&
-      !asked_for_what_follows_.exchange(true)) {
-    walk_.ask_for_what_follows();
   }
 }
 

@@ -44,11 +44,6 @@ struct TableWalk {
   std::function<uint64_t(uint64_t index)> offset_of;
   // Makes one thread's visitor.
   std::function<std::unique_ptr<TableVisitor>()> make_visitor;
-  // May be empty. Called at most once, by any thread, when the tables come from
-  // a disk and the last of them has been asked for: asks for what is read
-  // after the walk, so that the disk does not wait for the last tables to be
-  // looked at.
-  std::function<void()> ask_for_what_follows;
 };
 
 // Visits every table once, unless the check is cancelled. Appends the findings

@@ -3,19 +3,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <random>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "checker/reference_map.h"
 #include "engine/format/byte_order.h"
 #include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -161,53 +157,6 @@ TEST_P(TableWalkTest, ACancelledWalkEnds) {
   std::vector<int> visits(seen.visits.begin(), seen.visits.end());
   EXPECT_THAT(visits, Each(0));
   EXPECT_TRUE(state.sink.empty());
-}
-
-// A disk: every read takes a while, and what was asked for is written down.
-class SlowFile : public ForwardingFile {
- public:
-  using ForwardingFile::ForwardingFile;
-
-  absl::StatusOr<size_t> Pread(uint64_t offset,
-                               std::span<std::byte> buffer) const override {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return ForwardingFile::Pread(offset, buffer);
-  }
-  void Advise(Access access, ByteRange range) const override {
-    EXPECT_EQ(access, Access::kWillNeed);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    asked_for_ += range.length;
-  }
-  uint64_t asked_for() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return asked_for_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  mutable uint64_t asked_for_ = 0;
-};
-
-TEST_P(TableWalkTest, WhatFollowsIsAskedForOnceWhenTheTablesAre) {
-  const std::unique_ptr<Tables> tables = MakeTables();
-  const SlowFile slow(tables->file);
-  CheckOptions options;
-  options.jobs = GetParam();
-  CheckState state(slow, options);
-  Seen seen;
-  ReferenceMap map(0, kTables * kTables, 0);
-  TableWalk walk = WalkOver(*tables, seen, map);
-  std::atomic<int> asked{0};
-  std::atomic<uint64_t> asked_for_before{0};
-  walk.ask_for_what_follows = [&] {
-    ++asked;
-    asked_for_before = slow.asked_for();
-  };
-  WalkTables(state, walk);
-  std::vector<int> visits(seen.visits.begin(), seen.visits.end());
-  EXPECT_THAT(visits, Each(1));
-  EXPECT_EQ(asked, 1);
-  EXPECT_GT(asked_for_before, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, TableWalkTest, testing::Values(1, 2, 8));
