@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "engine/format/byte_order.h"
+#include "engine/little_endian.h"
 
 namespace qcow2::checker {
 namespace {
@@ -107,7 +108,7 @@ StoredCounts CountsAt(const std::byte* counts) {
   uint64_t others = 0;
   for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
     // The first byte in the low bits: the bit of a one is bit 8 of its count.
-    const uint64_t four = __builtin_bswap64(LoadBe64(counts + i * 2));
+    const uint64_t four = LoadLe64(counts + i * 2);
     others |= four & ~(kOnes << 8);
     stored.ones |= ((four >> 8 & kOnes) * kGather >> 48) << (i * 4);
   }

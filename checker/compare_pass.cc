@@ -245,11 +245,10 @@ void CompareVisitor::CompareRun(uint64_t base, uint64_t first, uint64_t count,
   if (at > first - base) {
     judge_.Judge(first, at - (first - base), cell, expected, sink);
   }
-  bool first_run = at == first - base;
   while (at < stop) {
     // Leaks that do not carry on the last one are no more than a number once
     // the report is full.
-    if (!first_run && order == 0 && cell == ReferenceCell() &&
+    if (at > first - base && order == 0 && cell == ReferenceCell() &&
         sink.IsFull(Problem::kClusterLeaked)) {
       judge_.JudgeLeaksOfABit(base, CountOnesOfABit(bytes, at, stop), sink);
       return;
@@ -258,7 +257,6 @@ void CompareVisitor::CompareRun(uint64_t base, uint64_t first, uint64_t count,
     const uint64_t like_end = RefcountRunEnd(bytes, order, at, stop, stored);
     judge_.Judge(base + at, like_end - at, cell, stored, sink);
     at = like_end;
-    first_run = false;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "checker/vector_clones.h"
+#include "engine/little_endian.h"
 
 namespace qcow2::checker {
 namespace {
@@ -64,7 +65,7 @@ uint64_t AscendingPairs(const std::byte* entry, uint64_t pairs, uint64_t step) {
   uint64_t bits = 0;
   for (uint64_t i = 0; i < ascends.size(); i += 8) {
     // Multiplied, the lowest bits of all eight bytes meet in the highest byte.
-    const uint64_t bytes = __builtin_bswap64(LoadBe64(ascends.data() + i));
+    const uint64_t bytes = LoadLe64(ascends.data() + i);
     bits |= (bytes * 0x0102040810204080 >> 56) << i;
   }
   return bits;

@@ -8,6 +8,7 @@
 
 #include "engine/format/byte_order.h"
 #include "engine/format/refcount_block.h"
+#include "engine/little_endian.h"
 
 namespace qcow2::checker {
 namespace {
@@ -79,8 +80,7 @@ OnesOfABit CountOnesOfABit(std::span<const std::byte> block, uint64_t index,
     const uint64_t first = index / kPerWord * kPerWord;
     const uint64_t end = std::min(limit, first + kPerWord);
     // The count of the lowest index becomes the lowest bit.
-    uint64_t word =
-        __builtin_bswap64(LoadBe64(block.data() + first / CHAR_BIT));
+    uint64_t word = LoadLe64(block.data() + first / CHAR_BIT);
     word &= ~uint64_t{0} << (index - first);
     word &= ~uint64_t{0} >> (first + kPerWord - end);
     ones.counts += static_cast<uint64_t>(std::popcount(word));

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/image/raw_disk.h"
-#include "engine/partition/little_endian.h"
+#include "engine/little_endian.h"
 #include "engine/partition/partition_table.h"
 #include "engine/storage/memory_file.h"
 #include "fuzz/fuzz_target.h"

@@ -11,6 +11,7 @@
 #include "engine/codec/crypto_hash.h"
 #include "engine/codec/openssl_handles.h"
 #include "engine/codec/secret.h"
+#include "engine/little_endian.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {
@@ -75,20 +76,6 @@ absl::Status RunInPlace(const CipherContext& context,
     return OpenSslError("AES failed");
   }
   return absl::OkStatus();
-}
-
-uint64_t LoadLe64(const std::byte* bytes) {
-  uint64_t value = 0;
-  for (size_t i = 8; i-- > 0;) {
-    value = value << 8 | std::to_integer<uint64_t>(bytes[i]);
-  }
-  return value;
-}
-
-void StoreLe64(std::byte* bytes, uint64_t value) {
-  for (size_t i = 0; i < 8; ++i) {
-    bytes[i] = static_cast<std::byte>(value >> (8 * i));
-  }
 }
 
 // The tweaks of a sector's blocks, from that of the first: each is the one

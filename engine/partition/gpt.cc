@@ -6,7 +6,7 @@
 #include <bit>
 #include <vector>
 
-#include "engine/partition/little_endian.h"
+#include "engine/little_endian.h"
 #include "engine/partition/mbr.h"
 
 namespace qcow2 {

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "engine/partition/little_endian.h"
+#include "engine/little_endian.h"
 #include "engine/status_macros.h"
 
 namespace qcow2 {

@@ -5,7 +5,7 @@
 
 #include "engine/image/raw_disk.h"
 #include "engine/partition/gpt.h"
-#include "engine/partition/little_endian.h"
+#include "engine/little_endian.h"
 #include "engine/partition/mbr.h"
 #include "engine/partition/partition_table.h"
 #include "engine/storage/memory_file.h"

@@ -6,6 +6,8 @@
 #include <nmmintrin.h>
 #endif
 
+#include "engine/little_endian.h"
+
 namespace qcow2::repair {
 namespace {
 
@@ -35,18 +37,6 @@ constexpr std::array<Table, 8> MakeTables() {
 }
 
 constexpr std::array<Table, 8> kTables = MakeTables();
-
-// The eight bytes at `bytes`, the first as the lowest.
-uint64_t LoadLe64(const std::byte* bytes) {
-  return std::to_integer<uint64_t>(bytes[7]) << 56 |
-         std::to_integer<uint64_t>(bytes[6]) << 48 |
-         std::to_integer<uint64_t>(bytes[5]) << 40 |
-         std::to_integer<uint64_t>(bytes[4]) << 32 |
-         std::to_integer<uint64_t>(bytes[3]) << 24 |
-         std::to_integer<uint64_t>(bytes[2]) << 16 |
-         std::to_integer<uint64_t>(bytes[1]) << 8 |
-         std::to_integer<uint64_t>(bytes[0]);
-}
 
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) uint32_t Crc32cByInstruction(
