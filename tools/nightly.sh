@@ -16,7 +16,8 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=tools/setup.sh
 source "$root/tools/setup.sh"
 
-jobs=(programs threads package debian systemd slurm kubernetes damage mutations fuzz)
+jobs=(programs threads package debian systemd slurm kubernetes damage mutations
+  fuzz)
 
 # The optimised programs: hardened, the static one in an empty folder, and what
 # images made to hurt it may cost.

@@ -2,8 +2,8 @@
 # Installs what is missing and runs every test, those of the code that reads
 # images again under AddressSanitizer and UndefinedBehaviorSanitizer, and
 # libFuzzer for a few seconds (FUZZ_SECONDS) on each of its targets. What takes
-# longer is in tools/nightly.sh. The last line of stdout is "N passed, N failed"; the
-# exit status is 0 if nothing failed. Arguments are handed to `bazel test`.
+# longer is in tools/nightly.sh. The last line of stdout is "N passed, N failed";
+# the exit status is 0 if nothing failed. Arguments are handed to `bazel test`.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
