@@ -263,26 +263,28 @@ def _names(_):
 
 
 def _partitions(_):
+    table = partition_tables
     # Five bytes: checksums and length of the disk, and what to create.
     choice = bytes([2 * 60, 0x83, 40, 8, 1])
     yield 'empty', choice + bytes(512)
-    yield 'mbr', choice + partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 20),
-                               partition_tables.mbr_entry(7, 50, 5))
-    yield 'full', choice + partition_tables.mbr(*(partition_tables.mbr_entry(0x83, i, 1) for i in range(1, 5)))
-    logical = partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 2), partition_tables.mbr_entry(5, 4, 6))
-    last = partition_tables.mbr(partition_tables.mbr_entry(0x83, 1, 2))
-    yield 'logical', (choice + partition_tables.mbr(partition_tables.mbr_entry(5, 1, 20)) + logical +
-                      bytes(3 * 512) + last)
+    linux = table.mbr_entry(0x83, 1, 20)
+    yield 'mbr', choice + table.mbr(linux, table.mbr_entry(7, 50, 5))
+    full = (table.mbr_entry(0x83, i, 1) for i in range(1, 5))
+    yield 'full', choice + table.mbr(*full)
+    first = table.mbr_entry(0x83, 1, 2)
+    yield 'logical', (choice + table.mbr(table.mbr_entry(5, 1, 20)) +
+                      table.mbr(first, table.mbr_entry(5, 4, 6)) +
+                      bytes(3 * 512) + table.mbr(first))
     entry = struct.pack('<16s16sQQQ72s', bytes(range(1, 17)), bytes(16), 5, 9,
                         0, 'root'.encode('utf-16-le'))
     array = entry.ljust(512, b'\0')
     crc = zlib.crc32(array)
-    disk = (partition_tables.mbr(partition_tables.mbr_entry(0xee, 1, 31)) + partition_tables.gpt_header(1, 31, 2, crc) + array
-            + bytes(27 * 512) + array + partition_tables.gpt_header(31, 1, 30, crc))
-    for name, first in (('gpt', 0), ('gpt-mended', 1)):
-        yield name, bytes([first]) + choice[1:] + disk
-    yield 'gpt-backup', bytes(5) + (
-        disk[:512] + bytes(512) + disk[1024:])
+    disk = (table.mbr(table.mbr_entry(0xee, 1, 31)) +
+            table.gpt_header(1, 31, 2, crc) + array + bytes(27 * 512) + array +
+            table.gpt_header(31, 1, 30, crc))
+    for name, mend in (('gpt', 0), ('gpt-mended', 1)):
+        yield name, bytes([mend]) + choice[1:] + disk
+    yield 'gpt-backup', bytes(5) + disk[:512] + bytes(512) + disk[1024:]
 
 
 GROUPS = {
