@@ -12,23 +12,21 @@ import re
 import sys
 
 
-def short(path, folder):
-    """A path as the compiler was given it, from `folder` on; None if outside."""
-    inside = re.search(r"(?:^|/)(" + re.escape(folder) + "/.*)", path)
-    return inside[1] if inside else None
+def name_of(path):
+    """A path as llvm-cov prints it, from the root of the workspace on."""
+    return path.removeprefix("/proc/self/cwd/")
 
 
 def is_source(path, folder, for_tests):
-    """Whether a path, as the compiler was given it, is one of the program's."""
-    name = short(path, folder)
-    of_tests = re.search(r"(?:^|/)tests/", path)
-    return name is not None and not of_tests and name not in for_tests
+    """Whether a path, as llvm-cov prints it, is one of the program's."""
+    name = name_of(path)
+    return name.startswith(folder + "/") and name not in for_tests
 
 
 def summarise(path, folder, for_tests):
     with open(path, encoding="utf-8") as file:
         files = json.load(file)["data"][0]["files"]
-    rows = [(short(entry["filename"], folder), entry["summary"]["lines"])
+    rows = [(name_of(entry["filename"]), entry["summary"]["lines"])
             for entry in files
             if is_source(entry["filename"], folder, for_tests)]
     covered = sum(lines["covered"] for _, lines in rows)
@@ -46,12 +44,12 @@ def missed(listing, folder, for_tests):
     for line in listing:
         header = re.match(r"^(\S.*\.(?:cc|h|inc)):$", line)
         if header:
-            name = (header[1] if is_source(header[1], folder, for_tests)
-                    else None)
+            name = (name_of(header[1])
+                    if is_source(header[1], folder, for_tests) else None)
             continue
         cell = re.match(r"^\s*(\d+)\|\s*0\|(.*)$", line)
         if name and cell:
-            print(f"  {short(name, folder)}:{cell[1]}:{cell[2]}")
+            print(f"  {name}:{cell[1]}:{cell[2]}")
 
 
 def main():
