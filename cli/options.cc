@@ -260,7 +260,8 @@ void AddRepairChoices(CLI::App& app, Options& options) {
       "--discard-freed: say what would be given back");
   app.add_flag("--free-suspects", options.free_suspects,
                "With --repair: also free leaked clusters that may be what is "
-               "left of guest data");
+               "left of guest data, and lower refcounts of clusters that "
+               "something damaged may name, too");
   app.add_option_function<std::vector<std::string>>(
          "--drop-snapshot",
          [&](const std::vector<std::string>& names) {

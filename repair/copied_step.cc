@@ -14,6 +14,7 @@
 #include "engine/format/l2_entry.h"
 #include "engine/format/refcount_block.h"
 #include "engine/status_macros.h"
+#include "repair/suspect_orphans.h"
 
 namespace qcow2::repair {
 namespace {
@@ -54,6 +55,7 @@ class CopiedMender {
   // Whether an entry that names the whole cluster at `offset` should have
   // COPIED set; `is` says whether it has.
   bool ShouldBeCopied(uint64_t offset, bool is);
+  bool IsSuspect(uint64_t cluster);
   // The count that the image has for the cluster; 0 if that cannot be read.
   uint64_t StoredCount(uint64_t cluster);
   // Mends the L1 entries in `bytes`, entry `first` and up. True if any changed.
@@ -73,6 +75,7 @@ class CopiedMender {
   std::optional<Finding> run_;
   bool run_copied_ = false;
   bool changed_ = false;
+  std::optional<SuspectOrphans> suspects_;
   // The refcount block asked for last: the index of its table entry, its bytes.
   std::optional<uint64_t> block_index_;
   std::vector<std::byte> block_;
@@ -99,8 +102,16 @@ uint64_t CopiedMender::StoredCount(uint64_t cluster) {
 bool CopiedMender::ShouldBeCopied(uint64_t offset, bool is) {
   const uint64_t cluster = offset >> geometry_.cluster_bits();
   const bool alone = context_.graph.map->At(cluster).count == 1;
-  if (!of_leaks_) return alone;
-  return is || (alone && StoredCount(cluster) > 1);
+  const bool too_high = alone && StoredCount(cluster) > 1;
+  // What damage may share keeps its count, and the guest copies before it
+  // writes.
+  if (too_high && IsSuspect(cluster)) return is;
+  return of_leaks_ ? is || too_high : alone;
+}
+
+bool CopiedMender::IsSuspect(uint64_t cluster) {
+  if (!suspects_) suspects_ = SuspectOrphans::ToSpare(context_);
+  return suspects_->Contains(cluster);
 }
 
 void CopiedMender::Note(Structure structure, uint64_t table, uint64_t index,

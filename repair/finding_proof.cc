@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "checker/cluster_owners.h"
 #include "checker/graph.h"
 #include "checker/problems.h"
 #include "checker/reference_map.h"
@@ -70,6 +71,11 @@ class FindingProof {
   // A count that nothing accounts for, in a block that the plan made: kept for
   // what an entry that cannot be followed may name.
   bool IsKeptCount(const Finding& finding) const;
+  // A count that is too high where it was right, since what the plan gave a
+  // place of its own shared the cluster: kept for what damage may name.
+  // `known`: the findings of before.
+  bool IsKeptForSuspects(const Finding& finding,
+                         const std::vector<const Finding*>& known) const;
   // The findings of `problem`; sets `all` to whether none is left out.
   static std::vector<const Finding*> FindingsOf(const CheckReport& report,
                                                 Problem problem, bool& all);
@@ -140,6 +146,37 @@ bool FindingProof::IsKeptCount(const Finding& finding) const {
          BlockCounting(planned_.graph_after, cluster);
 }
 
+bool FindingProof::IsKeptForSuspects(
+    const Finding& finding, const std::vector<const Finding*>& known) const {
+  const Graph& graph = planned_.graph_before;
+  if (finding.problem != Problem::kRefcountTooHigh || graph.map == nullptr ||
+      !finding.host.has_value()) {
+    return false;
+  }
+  std::vector<checker::ClusterRun> runs;
+  for (const Finding* other : known) {
+    const auto [first, end] = StretchOf(*other);
+    runs.push_back({first, end - first});
+  }
+  const checker::ClusterSet covered(std::move(runs));
+  const auto [first, end] = StretchOf(finding);
+  bool kept = true;
+  uint64_t next = first;
+  const auto judge = [&](uint64_t to) {
+    if (next >= to) return;
+    graph.map->ForEachRun(
+        next, to, [&](uint64_t, uint64_t, const checker::ReferenceCell& cell) {
+          kept &= cell.count >= finding.actual.value_or(~uint64_t{0});
+        });
+  };
+  covered.Intersect(first, end - first, [&](uint64_t begin, uint64_t clusters) {
+    judge(begin);
+    next = begin + clusters;
+  });
+  judge(end);
+  return kept;
+}
+
 std::vector<const Finding*> FindingProof::FindingsOf(const CheckReport& report,
                                                      Problem problem,
                                                      bool& all) {
@@ -177,19 +214,29 @@ std::vector<const Finding*> FindingProof::NewPlaces(
 }
 
 void FindingProof::JudgeProblem(const ProblemRow& row) {
-  const uint64_t before = planned_.before.OccurrencesOf(row.problem);
+  uint64_t before = planned_.before.OccurrencesOf(row.problem);
   const uint64_t after = planned_.after.OccurrencesOf(row.problem);
   if (after == 0) return;
   bool all_before = false;
   bool all_after = false;
+  std::vector<const Finding*> known =
+      FindingsOf(planned_.before, row.problem, all_before);
+  if (row.problem == Problem::kRefcountTooHigh) {
+    // Once something refers to it, a leaked cluster's count may be too high.
+    bool all_leaks = false;
+    const auto leaks =
+        FindingsOf(planned_.before, Problem::kClusterLeaked, all_leaks);
+    known.insert(known.end(), leaks.begin(), leaks.end());
+    all_before &= all_leaks;
+    before += planned_.before.OccurrencesOf(Problem::kClusterLeaked);
+  }
   const auto fresh =
-      NewPlaces(FindingsOf(planned_.before, row.problem, all_before),
-                FindingsOf(planned_.after, row.problem, all_after));
+      NewPlaces(known, FindingsOf(planned_.after, row.problem, all_after));
   const bool saw_all = SawAll();
   if (all_before && all_after) {
     for (const Finding* finding : fresh) {
       if (!saw_all && OutOfSight(*finding)) continue;
-      if (IsKeptCount(*finding)) continue;
+      if (IsKeptCount(*finding) || IsKeptForSuspects(*finding, known)) continue;
       log_.Fail(ProofFailure::Kind::kNewProblem,
                 absl::StrCat("new damage (", std::string(row.code),
                              "): ", DescribeFinding(*finding)));

@@ -65,15 +65,11 @@ class CountMender {
   uint64_t dirty_end_ = 0;
   Change change_;
   bool changed_ = false;
+  bool kept_too_high_ = false;
 };
 
 const SuspectOrphans& CountMender::suspects() {
-  if (!suspects_) {
-    suspects_ = context_.options.free_suspects
-                    ? SuspectOrphans()
-                    : SuspectOrphans::Find(context_.graph, context_.view,
-                                           context_.former_regions);
-  }
+  if (!suspects_) suspects_ = SuspectOrphans::ToSpare(context_);
   return *suspects_;
 }
 
@@ -87,7 +83,10 @@ std::optional<uint64_t> CountMender::TargetOf(uint64_t cluster, uint64_t stored,
     if (leaks_only_ || overlaps) return std::nullopt;
     return expected;
   }
-  if (expected == 0 && suspects().Contains(cluster)) return std::nullopt;
+  if (suspects().Contains(cluster)) {
+    kept_too_high_ |= expected > 0;
+    return std::nullopt;
+  }
   return expected;
 }
 
@@ -190,6 +189,12 @@ absl::StatusOr<bool> CountMender::Run() {
     RETURN_IF_ERROR(MendBlock(block));
   }
   EndChange();
+  if (kept_too_high_) {
+    // With a lower one, and COPIED, the guest would write over it in place.
+    context_.plan.AddReasonToStay(
+        "some refcounts that are too high stay: what is damaged may name the "
+        "same clusters (--free-suspects lowers them)");
+  }
   return changed_;
 }
 

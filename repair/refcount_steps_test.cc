@@ -16,6 +16,7 @@ namespace {
 
 using checker::CheckStatus;
 using checker::Problem;
+using checker::SnapshotOf;
 using checker::TestImage;
 
 uint64_t CountOf(const TestImage& image, const File& file, uint64_t cluster) {
@@ -223,6 +224,43 @@ TEST(RefcountStepsTest, SuspectOrphansAreKept) {
   const Planned freed = PlanFor(image.file(), options);
   EXPECT_EQ(CountOf(image, *freed.view, kFree), 0u);
   EXPECT_EQ(CountOf(image, *freed.view, kFree + 1), 0u);
+}
+
+// A snapshot that cannot be read, and a cluster that it may share.
+TestImage ImageWithLostSnapshot() {
+  TestImage image;
+  image.PutSnapshots(kFree, {SnapshotOf(image.header.size, 0x100, "1", "s")});
+  image.SetCount(kFree, 1);
+  image.SetCount(kData, 2);
+  image.SetL2(0, image.OffsetOf(kData));
+  return image;
+}
+
+// As long as that is so the guest must not write there in place.
+TEST(RefcountStepsTest, WhatDamageMayShareKeepsItsCount) {
+  TestImage image = ImageWithLostSnapshot();
+  for (const Mode mode : {Mode::kLeaks, Mode::kAll, Mode::kSalvage}) {
+    const Planned planned = PlanFor(image.file(), WithMode(mode));
+    EXPECT_EQ(CountOf(image, *planned.view, kData), 2u);
+    EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL2)),
+              image.OffsetOf(kData));
+    EXPECT_TRUE(planned.repair.after.Found(Problem::kRefcountTooHigh));
+    EXPECT_TRUE(planned.repair.plan.has_reason_to_stay());
+  }
+}
+
+TEST(RefcountStepsTest, WhatDamageMayShareIsLoweredWhenAsked) {
+  TestImage image = ImageWithLostSnapshot();
+  RepairOptions freeing;
+  freeing.free_suspects = true;
+  RepairOptions dropping = WithMode(Mode::kSalvage);
+  dropping.drop_snapshots = {"s"};
+  for (const RepairOptions& options : {freeing, dropping}) {
+    const Planned planned = PlanFor(image.file(), options);
+    EXPECT_EQ(CountOf(image, *planned.view, kData), 1u);
+    EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL2)),
+              image.OffsetOf(kData) | kCopiedFlag);
+  }
 }
 
 TEST(RefcountStepsTest, NewBlocksGoToFreeClusters) {

@@ -153,8 +153,8 @@ void SuspectOrphans::ExamineLeakedCluster(const checker::Graph& graph,
 }
 
 void SuspectOrphans::AddOrphanTables(const checker::Graph& graph,
-                                     const File& view, StoredRefcounts& stored,
-                                     const checker::ClusterSet& known) {
+                                     const File& view,
+                                     StoredRefcounts& stored) {
   const Geometry& geometry = *graph.model.geometry;
   Holes holes(view);
   for (const checker::RefcountBlock& block : graph.refcounts.blocks) {
@@ -162,23 +162,20 @@ void SuspectOrphans::AddOrphanTables(const checker::Graph& graph,
     const uint64_t end = std::min(base + geometry.refcount_block_entries(),
                                   graph.model.FileClusters());
     if (base >= end || stored.BlockOf(base).empty()) continue;
-    graph.map->ForEachRun(
-        base, end,
-        [&](uint64_t first, uint64_t count,
-            const checker::ReferenceCell& cell) {
-          if (cell.count != 0) return;
-          for (uint64_t i = first; i < first + count; ++i) {
-            if (stored.At(i).value_or(0) == 0) continue;
-            if (holes.Covers(i << geometry.cluster_bits(),
-                             geometry.cluster_size())) {
-              continue;
-            }
-            bool is_known = false;
-            known.Intersect(i, 1, [&](uint64_t, uint64_t) { is_known = true; });
-            if (is_known) continue;
-            ExamineLeakedCluster(graph, view, i);
-          }
-        });
+    graph.map->ForEachRun(base, end,
+                          [&](uint64_t first, uint64_t count,
+                              const checker::ReferenceCell& cell) {
+                            if (cell.count != 0) return;
+                            for (uint64_t i = first; i < first + count; ++i) {
+                              if (stored.At(i).value_or(0) == 0) continue;
+                              if (holes.Covers(i << geometry.cluster_bits(),
+                                               geometry.cluster_size())) {
+                                continue;
+                              }
+                              if (!IsKnown(i))
+                                ExamineLeakedCluster(graph, view, i);
+                            }
+                          });
   }
 }
 
@@ -207,6 +204,7 @@ SuspectOrphans SuspectOrphans::Find(
     const checker::Graph& graph, const File& view,
     std::span<const checker::MetadataRegion> former_regions) {
   SuspectOrphans suspects;
+  suspects.known_ = SetOf(former_regions, *graph.model.geometry);
   if (graph.model.references_incomplete) {
     suspects.all_ = true;
     return suspects;
@@ -214,15 +212,25 @@ SuspectOrphans SuspectOrphans::Find(
   StoredRefcounts stored(graph, view);
   suspects.AddWindowsOfWipedTables(graph, stored);
   if (!graph.model.external_data_file) {
-    suspects.AddOrphanTables(graph, view, stored,
-                             SetOf(former_regions, *graph.model.geometry));
+    suspects.AddOrphanTables(graph, view, stored);
   }
   suspects.Sort();
   return suspects;
 }
 
+SuspectOrphans SuspectOrphans::ToSpare(const RepairContext& context) {
+  if (context.options.free_suspects) return {};
+  return Find(context.graph, context.view, context.former_regions);
+}
+
+bool SuspectOrphans::IsKnown(uint64_t cluster) const {
+  bool known = false;
+  known_.Intersect(cluster, 1, [&](uint64_t, uint64_t) { known = true; });
+  return known;
+}
+
 bool SuspectOrphans::Contains(uint64_t cluster) const {
-  if (all_) return true;
+  if (all_) return !IsKnown(cluster);
   const auto behind =
       std::upper_bound(runs_.begin(), runs_.end(), cluster,
                        [](uint64_t value, const checker::ClusterRun& run) {

@@ -1,6 +1,7 @@
-// Leaked clusters that may be all that is left of guest data: those behind a
-// wiped L2 table, leaked L2 tables and what they name, and every leak in an
-// image whose mapping could not be followed everywhere.
+// Clusters that something damaged may refer to, whose counts are not lowered:
+// those behind a wiped L2 table, leaked L2 tables and what they name, and all
+// in an image whose mapping could not be followed everywhere. Leaked, they may
+// be what is left of guest data; in use, what cannot be read may share them.
 //
 // Reads only.
 #ifndef REPAIR_SUSPECT_ORPHANS_H_
@@ -14,6 +15,7 @@
 #include "checker/compare_pass.h"
 #include "checker/graph.h"
 #include "engine/storage/file.h"
+#include "repair/repair_context.h"
 #include "repair/stored_refcounts.h"
 
 namespace qcow2::repair {
@@ -23,6 +25,9 @@ class SuspectOrphans {
   // Nothing is suspect.
   SuspectOrphans() = default;
 
+  // Those that a step has to spare: none if the options free suspects.
+  static SuspectOrphans ToSpare(const RepairContext& context);
+
   // Looks at every leaked cluster of `view`, which `graph` is of. Holes are not
   // read; of the rest the first bytes, and all of what might be an L2 table.
   // `former_regions`: metadata that is known to have been something else, like
@@ -31,21 +36,23 @@ class SuspectOrphans {
       const checker::Graph& graph, const File& view,
       std::span<const checker::MetadataRegion> former_regions);
 
-  // Whether the leaked `cluster` must be kept.
+  // Whether the count of `cluster` must not be lowered.
   bool Contains(uint64_t cluster) const;
 
  private:
   void AddWindowsOfWipedTables(const checker::Graph& graph,
                                StoredRefcounts& stored);
   void AddOrphanTables(const checker::Graph& graph, const File& view,
-                       StoredRefcounts& stored,
-                       const checker::ClusterSet& known);
+                       StoredRefcounts& stored);
   // Adds the cluster, and what it names, if it is shaped like an L2 table.
   void ExamineLeakedCluster(const checker::Graph& graph, const File& view,
                             uint64_t cluster);
   void Sort();
+  bool IsKnown(uint64_t cluster) const;
 
+  // All of them, but for what is known to have been something else.
   bool all_ = false;
+  checker::ClusterSet known_;
   std::vector<checker::ClusterRun> runs_;  // sorted and disjoint
 };
 

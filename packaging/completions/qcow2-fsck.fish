@@ -30,7 +30,7 @@ complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l shard -x -d 'Check only
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l max-rate -x -d 'Read at most BYTES'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l repair -a 'all leaks salvage' -d 'Repair the image'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l dry-run -d 'With --repair: plan and prove, print the plan, write nothing'
-complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l free-suspects -d 'With --repair: also free leaked clusters that may be what is left of guest data'
+complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l free-suspects -d 'With --repair: also free leaked clusters that may be what is left of guest data, and lower refcounts of clusters that something damaged may name, too'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l drop-snapshot -x -d 'With --repair=salvage: give up the damaged snapshot with this name or ID'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l journal -r -F -d 'Where the journal is'
 complete -c qcow2-fsck -n 'not __qcow2_fsck_at merge' -l undo-file -r -F -d 'Where the undo file is'

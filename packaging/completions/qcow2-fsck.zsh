@@ -44,7 +44,7 @@ _qcow2_fsck() {
     '(--max-rate)--max-rate=[Read at most BYTES]:BYTES: ' \
     '(--repair)--repair=-[Repair the image]::MODE:(all leaks salvage)' \
     '(--dry-run)--dry-run[With --repair: plan and prove, print the plan, write nothing]' \
-    '(--free-suspects)--free-suspects[With --repair: also free leaked clusters that may be what is left of guest data]' \
+    '(--free-suspects)--free-suspects[With --repair: also free leaked clusters that may be what is left of guest data, and lower refcounts of clusters that something damaged may name, too]' \
     '*--drop-snapshot=[With --repair=salvage: give up the damaged snapshot with this name or ID]:NAME: ' \
     '(--journal)--journal=[Where the journal is]:PATH:_files' \
     '(--undo-file)--undo-file=[Where the undo file is]:PATH:_files' \

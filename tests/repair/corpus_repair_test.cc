@@ -25,12 +25,15 @@ namespace {
 
 // What a repair may leave: damage whose row says that only salvage or nobody
 // can mend it, entries that nothing explains, leaks that may be the rest of
-// guest data, and words about other files.
+// guest data and counts of what that may share, a snapshot's L1 table that does
+// not go on where it should, and words about other files.
 bool MayStay(const checker::Finding& finding) {
   const checker::ProblemRow& row = RowOf(finding.problem);
   return row.repair_class != checker::RepairClass::kSafe ||
          row.action == checker::RepairAction::kMendEntry ||
-         row.area == checker::Area::kOtherFile || finding.suspect_orphan;
+         row.area == checker::Area::kOtherFile || finding.suspect_orphan ||
+         finding.problem == checker::Problem::kRefcountTooHigh ||
+         finding.problem == checker::Problem::kSnapshotL1TooSmall;
 }
 
 // The wrong bytes of `after` that were not wrong in `before`.
