@@ -281,3 +281,13 @@ def _(c, shop):
     image.put(image.extension(q.EXT_BACKING_FORMAT).offset, b'qcowx')
     c.expect('backing-format')
     return image
+
+
+@case('backing-format-of-qcow2', 'The backing file format is the name of no '
+      'format, and the backing file is qcow2.')
+def _(c, shop):
+    c.files['lower.qcow2'] = bytes(shop.base('empty').data)
+    image = _overlay(shop, 'lower.qcow2')
+    image.put(image.extension(q.EXT_BACKING_FORMAT).offset, b'qcowx')
+    c.expect('backing-format')
+    return image

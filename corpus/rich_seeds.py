@@ -7,6 +7,7 @@ thing wrong at a time, as inputs to choose from:
 writes all of those there; libFuzzer's -merge keeps the few that reach something
 new. Needs qemu-img and qemu-io."""
 
+import itertools
 import os
 import random
 import struct
@@ -114,7 +115,16 @@ def _markup_partitions(shop):
     return image
 
 
+def _compressed(shop):
+    """Compressed clusters that share host clusters, the last one at the end of
+    the file."""
+    return shop.make('cluster_size=4k', size='64k', commands=(
+        'write -P 0x61 0 4k', 'write -c -P 0x62 8k 4k',
+        'write -c -P 0x63 16k 4k', 'write -c -P 0x64 24k 4k'))
+
+
 RICH = {
+    'compressed': _compressed,
     'everything': _everything,
     'extended': _extended,
     'luks': _luks,
@@ -152,12 +162,14 @@ def _pointers(image):
             continue
         yield f'l1-{index}', table + 8 * index, q.OFFSET_MASK
         first = index * image.l2_entries
-        for guest in range(first, first + image.l2_entries):
-            entry = image.l2_entry(guest)
-            if entry:
+        used = [guest for guest in range(first, first + image.l2_entries)
+                if image.l2_entry(guest)]
+        # Of each kind the first few.
+        for compressed in (0, q.COMPRESSED):
+            alike = (guest for guest in used
+                     if image.l2_entry(guest) & q.COMPRESSED == compressed)
+            for guest in itertools.islice(alike, 4):
                 yield f'l2-{guest}', image.l2_entry_offset(guest), q.OFFSET_MASK
-            if guest > first + 6:
-                break
     if image.extension(q.EXT_BITMAPS):
         place = image.extension(q.EXT_BITMAPS).offset
         yield 'bitmap-directory', place + 16, ~0
@@ -180,7 +192,7 @@ def _retargeted(image):
                    for offset, target in targets.items()]
         changes += [(f'bit-{bit}', word ^ (1 << bit))
                     for bit in (0, 1, 5, 8, 9, 10, 12, 13, 16, 20, 40, 54, 57,
-                                61, 62, 63)]
+                                58, 59, 60, 61, 62, 63)]
         changes += [('behind-end', (word & ~mask) |
                      (len(image.data) + 4 * image.cluster_size & mask)),
                     ('last', (word & ~mask) |

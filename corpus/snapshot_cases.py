@@ -38,6 +38,23 @@ def _(c, shop):
     return _with_field(shop, 'l1_table_offset', offset)
 
 
+@case('snapshot-l1-unaligned-and-bitmap', 'Neither a snapshot\'s L1 table nor '
+      'a bitmap\'s table is aligned. What the bitmap leaves behind may be the '
+      'snapshot\'s.')
+def _(c, shop):
+    image = shop.make('cluster_size=4k', commands=['write -P 0x61 0 8k'],
+                      then=[('snapshot', '-c', 'before', 'base.qcow2'),
+                            ('bitmap', '--add', 'base.qcow2', 'b')])
+    image.set_snapshot_field(0, 'l1_table_offset', 0x100)
+    image.set_bitmap_field(0, 'table_offset', 0x100)
+    c.expect('snapshot-l1-unaligned', count=1, actual=0x100)
+    c.expect('bitmap-directory-entry', count=1)
+    c.expect('orphan-l2-table')
+    c.expect('cluster-leaked')
+    c.expect('refcount-too-high')
+    return image
+
+
 @case('snapshot-l1-past-end',
       'A snapshot\'s L1 table lies past the end of the file.')
 def _(c, shop):
@@ -57,6 +74,20 @@ def _(c, shop):
 def _(c, shop):
     c.expect('snapshot-l1-too-small', count=1, actual=1, expected=2)
     return _with_field(shop, 'l1_size', 1)
+
+
+@case('snapshot-l1-cut-short', 'A snapshot\'s L1 table is half as long as its '
+      'disk needs, and guest data lies where it would go on.')
+def _(c, shop):
+    image = shop.make('cluster_size=512', commands=['write -P 0x61 0 512'],
+                      then=[('snapshot', '-c', 'before', 'base.qcow2')])
+    image.set_snapshot_field(0, 'l1_size', 64)
+    behind = image.snapshots()[0].l1_table_offset + 512
+    image.set_l2_entry(1, behind)
+    image.put(behind, b'b' * 512)
+    image.fix_refcounts()
+    c.expect('snapshot-l1-too-small', count=1, actual=64, expected=128)
+    return image
 
 
 def _with_snapshots(image, snapshots):

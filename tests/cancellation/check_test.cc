@@ -4,12 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
-#include <string>
-
 #include "cli/exit_code.h"
 #include "engine/storage/memory_file.h"
 #include "tests/cancellation/cancelled_file.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2 {
@@ -18,14 +16,8 @@ namespace {
 using checker::CheckReport;
 using checker::CheckStatus;
 
-class CancelCheckTest : public testing::TestWithParam<std::string> {
+class CancelCheckTest : public corpus::CaseTest {
  protected:
-  void SetUp() override {
-    auto unpacked = corpus::UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
-  }
-
   CheckReport Check(CancelPoint& point, unsigned jobs) const {
     MemoryFile memory(case_->image());
     const CancelledFile file(memory, point);
@@ -34,8 +26,6 @@ class CancelCheckTest : public testing::TestWithParam<std::string> {
     options.cancel = point.flag();
     return checker::CheckImage(file, case_->image_path(), options);
   }
-
-  std::unique_ptr<corpus::UnpackedCase> case_;
 };
 
 void ExpectSame(const CheckReport& report, const CheckReport& whole) {

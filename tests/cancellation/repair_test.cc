@@ -11,6 +11,7 @@
 
 #include "engine/storage/memory_file.h"
 #include "tests/cancellation/cancelled_file.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2 {
@@ -20,12 +21,10 @@ using repair::Conclusion;
 using repair::RepairReport;
 using Bytes = std::vector<std::byte>;
 
-class CancelRepairTest : public testing::TestWithParam<std::string> {
+class CancelRepairTest : public corpus::CaseTest {
  protected:
   void SetUp() override {
-    auto unpacked = corpus::UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
+    ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
     folder_ = case_->directory() + "/journal";
     std::filesystem::create_directory(folder_);
   }
@@ -86,7 +85,6 @@ class CancelRepairTest : public testing::TestWithParam<std::string> {
     EXPECT_GT(cancelled, 0u);
   }
 
-  std::unique_ptr<corpus::UnpackedCase> case_;
   std::string folder_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/cli/program.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2 {
@@ -12,20 +13,13 @@ namespace {
 
 using corpus::UnpackedCase;
 
-class ToolCorpusTest : public testing::TestWithParam<std::string> {
+class ToolCorpusTest : public corpus::CaseTest {
  protected:
   void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_EQ(unpacked.status(), absl::OkStatus());
-    case_ = *std::move(unpacked);
+    ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
     WriteFile(folder_ / "secret", "secret");
   }
   std::string secret() const { return "--secret-file=" + folder_ / "secret"; }
-  // One has a LUKS header with key material that opens for nobody.
-  bool healthy() const {
-    return GetParam().starts_with("healthy-") &&
-           GetParam() != "healthy-luks-header";
-  }
 
   void ExpectAnswer(const std::vector<std::string>& arguments) const {
     const Outcome outcome = Tool(arguments);
@@ -36,14 +30,13 @@ class ToolCorpusTest : public testing::TestWithParam<std::string> {
       return;
     }
     EXPECT_EQ(outcome.exit_code, arguments[0] == "compare" ? 2 : 1);
-    EXPECT_FALSE(healthy());
+    EXPECT_FALSE(opens());
     EXPECT_TRUE(error.starts_with("qcow2-tool: "));
     EXPECT_EQ(error.find('\n'), error.size() - 1);
     EXPECT_NE(error.find(case_->directory()), std::string::npos);
   }
 
   Folder folder_;
-  std::unique_ptr<UnpackedCase> case_;
 };
 
 TEST_P(ToolCorpusTest, AnswersOrSaysWhyNot) {

@@ -7,11 +7,10 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <utility>
 
 #include "checker/check.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2::corpus {
@@ -89,15 +88,8 @@ QemuResult Live(const UnpackedCase& unpacked, const std::string& name) {
           report.value("check-errors", uint64_t{0})};
 }
 
-class CompatTest : public testing::TestWithParam<std::string> {
+class CompatTest : public CaseTest {
  protected:
-  void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
-  }
-
-  std::unique_ptr<UnpackedCase> case_;
 };
 
 TEST_P(CompatTest, CountsWhatQemuImgCounted) {

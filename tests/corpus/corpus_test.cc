@@ -2,7 +2,6 @@
 // case expects; and the corpus with the problem table.
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "checker/check.h"
 #include "checker/problems.h"
 #include "cli/exit_code.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 #include "tests/corpus/expectation.h"
 
@@ -18,14 +18,8 @@ namespace {
 
 using checker::CheckReport;
 
-class CorpusTest : public testing::TestWithParam<std::string> {
+class CorpusTest : public CaseTest {
  protected:
-  void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
-  }
-
   void ExpectReport(const CheckReport& report) const {
     const Json& expected = case_->expectation();
     EXPECT_EQ(CodesIn(report), CodesExpected(expected));
@@ -34,8 +28,6 @@ class CorpusTest : public testing::TestWithParam<std::string> {
     EXPECT_EQ(cli::ExitCodeOf(report), expected["exit_code"].get<int>());
     EXPECT_EQ(report.problems_omitted, 0u);
   }
-
-  std::unique_ptr<UnpackedCase> case_;
 };
 
 TEST_P(CorpusTest, FindsWhatIsExpected) {

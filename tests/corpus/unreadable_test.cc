@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <set>
 #include <span>
 #include <string>
@@ -14,8 +13,10 @@
 #include "checker/ownership_map.h"
 #include "engine/storage/faulty_file.h"
 #include "engine/storage/memory_file.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 #include "tests/corpus/expectation.h"
+#include "tests/corpus/sectors_read.h"
 
 namespace qcow2::corpus {
 namespace {
@@ -23,7 +24,6 @@ namespace {
 using checker::CheckReport;
 using checker::CheckStatus;
 
-constexpr uint64_t kSector = 512;
 // The places of both images.
 constexpr uint64_t kCluster = 0x1000;
 constexpr uint64_t kRefcountBlock = 0x2000;
@@ -62,7 +62,7 @@ class UnreadableTest : public testing::TestWithParam<BadSpot> {
   CheckReport CheckWithBadSpot() const {
     MemoryFile memory(image_);
     FaultyFile file(memory);
-    file.FailReadsIn({GetParam().offset, kSector});
+    file.FailReadsIn({GetParam().offset, kSectorBytes});
     CheckReport report = checker::CheckImage(file, "bad spot", {});
     EXPECT_GT(file.failures(), 0u);
     return report;
@@ -115,61 +115,22 @@ std::vector<std::string> SmallSoundCases() {
   return small;
 }
 
-class EverySectorTest : public testing::TestWithParam<std::string> {};
-
-// Sectors of the tables and the header that hold anything, of long tables some.
-// Those of data between two tables may be read along with them, and lose
-// nothing; so may what is behind the last entry of a table.
-std::vector<uint64_t> MetadataSectors(const UnpackedCase& unpacked) {
-  constexpr uint64_t kSectorsOfEach = 48;
-  checker::OwnershipMap map;
-  checker::CheckOptions options;
-  options.ownership = &map;
-  unpacked.CheckInMemory(options);
-  EXPECT_TRUE(map.complete);
-  std::set<uint64_t> sectors;
-  for (const checker::OwnedRun& run : map.owned) {
-    // Compressed clusters are only read by a deep check, and then each is.
-    const bool compressed =
-        run.cluster_class == checker::ClusterClass::kCompressedData;
-    if (run.cluster_class >= checker::ClusterClass::kGuestData && !compressed) {
-      continue;
-    }
-    const uint64_t begin = run.first_cluster * map.cluster_size_bytes;
-    const uint64_t end = std::min(begin + run.clusters * map.cluster_size_bytes,
-                                  map.file_size_bytes);
-    const uint64_t count = (end - begin + kSector - 1) / kSector;
-    const uint64_t step = std::max<uint64_t>(1, count / kSectorsOfEach);
-    for (uint64_t i = 0; i < count; i += step) {
-      const uint64_t at = begin + i * kSector;
-      const auto rest = std::span(unpacked.image()).subspan(at);
-      const auto sector = rest.first(std::min<size_t>(rest.size(), kSector));
-      if (std::any_of(sector.begin(), sector.end(),
-                      [](std::byte byte) { return byte != std::byte{0}; })) {
-        sectors.insert(at);
-      }
-    }
-  }
-  return {sectors.begin(), sectors.end()};
-}
+class EverySectorTest : public CaseTest {};
 
 // One after the other is bad: an image is sound if nothing of what was asked
 // for failed, and only then. So it is while a picture is drawn.
 TEST_P(EverySectorTest, OfMetadataThatIsBadIsToldOf) {
-  const auto unpacked = UnpackedCase::Unpack(GetParam());
-  ASSERT_TRUE(unpacked.ok()) << unpacked.status();
   uint64_t asked_for = 0;
-  for (const uint64_t sector : MetadataSectors(**unpacked)) {
-    MemoryFile memory((*unpacked)->image());
+  for (const uint64_t sector : SectorsRead(*case_)) {
+    MemoryFile memory(case_->image());
     FaultyFile file(memory);
-    file.FailReadsIn({sector, kSector});
+    file.FailReadsIn({sector, kSectorBytes});
     checker::OwnershipMap map;
-    checker::CheckOptions options =
-        (*unpacked)->Complete(checker::CheckOptions());
+    checker::CheckOptions options = case_->Complete(checker::CheckOptions());
     options.deep = true;
     options.ownership = &map;
     const CheckReport report =
-        checker::CheckImage(file, (*unpacked)->image_path(), options);
+        checker::CheckImage(file, case_->image_path(), options);
     const bool failed = file.failures() > 0;
     asked_for += failed ? 1 : 0;
     EXPECT_EQ(report.status == CheckStatus::kClean, !failed) << sector;

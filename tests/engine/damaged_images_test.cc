@@ -1,7 +1,6 @@
 // Every image of the corpus, sound or damaged, opened and read as a whole, and
 // written to: what is wrong with it is said, and nothing worse happens.
 #include <algorithm>
-#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "engine/image/image_chain.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 #include "tests/engine/read_everything.h"
 
@@ -69,21 +69,7 @@ void ExpectClear(const absl::Status& error, const UnpackedCase& unpacked) {
       << error;
 }
 
-class DamagedImagesTest : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_EQ(unpacked.status(), absl::OkStatus());
-    case_ = *std::move(unpacked);
-  }
-  // One has a LUKS header with key material that opens for nobody.
-  bool healthy() const {
-    return GetParam().starts_with("healthy-") &&
-           GetParam() != "healthy-luks-header";
-  }
-
-  std::unique_ptr<UnpackedCase> case_;
-};
+using DamagedImagesTest = corpus::CaseTest;
 
 TEST_P(DamagedImagesTest, IsReadOrSaysWhyNot) {
   for (const bool salvage : {false, true}) {
@@ -92,7 +78,7 @@ TEST_P(DamagedImagesTest, IsReadOrSaysWhyNot) {
     bool complete = false;
     const auto errors = ErrorsOf(case_->image_path(), options, &complete);
     for (const absl::Status& error : errors) ExpectClear(error, *case_);
-    if (healthy()) {
+    if (opens()) {
       EXPECT_THAT(errors, IsEmpty()) << Joined(errors);
       EXPECT_TRUE(complete);
     }
@@ -126,7 +112,7 @@ TEST_P(DamagedImagesTest, IsWrittenOrSaysWhyNot) {
   errors.push_back((*image)->Close());
   for (const absl::Status& error : errors) {
     if (!error.ok()) ExpectClear(error, *case_);
-    EXPECT_TRUE(error.ok() || !healthy()) << error;
+    EXPECT_TRUE(error.ok() || !opens()) << error;
   }
 }
 

@@ -20,6 +20,7 @@
 #include "engine/storage/posix_file.h"
 #include "repair/discard_freed.h"
 #include "repair/repair.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2::corpus {
@@ -37,12 +38,10 @@ using repair::RepairRequest;
 using repair::UndoImage;
 using Bytes = std::vector<std::byte>;
 
-class CorpusFaultsTest : public testing::TestWithParam<std::string> {
+class CorpusFaultsTest : public CaseTest {
  protected:
   void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
+    ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
     Restore();
   }
 
@@ -137,14 +136,15 @@ class CorpusFaultsTest : public testing::TestWithParam<std::string> {
     const RepairReport recovered = RecoverImage("image", RecoveryRequest());
     EXPECT_EQ(recovered.transaction.conclusion, Conclusion::kCommitted);
     // What could not be put back by then is put back now.
-    const JournalState found = recovered.transaction.recovered->found;
-    ExpectOldOrNew(found != JournalState::kUndoing, recovered, repaired);
+    const auto& found = recovered.transaction.recovered;
+    EXPECT_TRUE(found.has_value());
+    ExpectOldOrNew(!found || found->found != JournalState::kUndoing, recovered,
+                   repaired);
     EXPECT_EQ(RecoverImage("image", RecoveryRequest()).transaction.conclusion,
               Conclusion::kNothingToDo);
     return true;
   }
 
-  std::unique_ptr<UnpackedCase> case_;
   std::unique_ptr<MemoryFile> memory_;
   std::unique_ptr<FaultyFile> faulty_;
 };

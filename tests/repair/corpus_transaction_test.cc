@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "checker/report.h"
 #include "repair/discard_freed.h"
 #include "repair/repair.h"
+#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 
 namespace qcow2::corpus {
@@ -35,12 +35,10 @@ checker::CheckOptions OneJob() {
   return options;
 }
 
-class CorpusTransactionTest : public testing::TestWithParam<std::string> {
+class CorpusTransactionTest : public CaseTest {
  protected:
   void SetUp() override {
-    auto unpacked = UnpackedCase::Unpack(GetParam());
-    ASSERT_TRUE(unpacked.ok()) << unpacked.status();
-    case_ = *std::move(unpacked);
+    ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
     files_ = Files();
   }
 
@@ -62,7 +60,11 @@ class CorpusTransactionTest : public testing::TestWithParam<std::string> {
     RepairRequest request;
     request.options.check = case_->Complete(OneJob());
     request.options.mode = mode;
-    request.options.free_suspects = mode == Mode::kSalvage;
+    if (mode == Mode::kSalvage) {
+      request.options.free_suspects = true;
+      // By their IDs, those that cannot be read.
+      request.options.drop_snapshots = {"1", "2"};
+    }
     return request;
   }
   RecoverRequest UndoRequest() const {
@@ -83,7 +85,6 @@ class CorpusTransactionTest : public testing::TestWithParam<std::string> {
     EXPECT_EQ(now->counts.leaks, reported.counts.leaks);
   }
 
-  std::unique_ptr<UnpackedCase> case_;
   std::set<std::string> files_;
 };
 
@@ -136,6 +137,26 @@ TEST_P(CorpusTransactionTest, WhatIsCleanStaysSoWithoutItsFreeSpace) {
     EXPECT_EQ(given_back.transaction.conclusion, Conclusion::kNotStarted);
     EXPECT_TRUE(Image() == repaired);
   }
+}
+
+// A repair of leaks finds as much damage afterwards, and no leak it may free.
+TEST_P(CorpusTransactionTest, ARepairOfLeaksLeavesTheRest) {
+  const RepairReport report = RepairImage(path(), Request(Mode::kLeaks));
+  const auto& before = report.before.counts;
+  const auto& after = report.after.counts;
+  if (!ChangedImage(report.transaction)) {
+    ExpectAsItWas();
+    return;
+  }
+  ExpectAsReported(report.after);
+  EXPECT_LT(after.leaks, before.leaks);
+  EXPECT_LE(after.corruptions, before.corruptions);
+  for (const auto& left : report.transaction.left) {
+    EXPECT_FALSE(left.why.empty());
+  }
+  const RepairReport undone = UndoImage(path(), UndoRequest());
+  EXPECT_EQ(undone.transaction.conclusion, Conclusion::kCommitted);
+  ExpectAsItWas();
 }
 
 INSTANTIATE_TEST_SUITE_P(Corpus, CorpusTransactionTest,
