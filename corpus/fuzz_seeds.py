@@ -145,8 +145,21 @@ def _journals(_):
     for name, stands, says in (('committed', 0, 0x11), ('applied', 4, 0x13),
                                ('undo', 2 | 4 | 16, 0x13),
                                ('between', 8, 0x01), ('undoing', 8, 0x17),
-                               ('grown', 0, 0x31), ('shrunk', 0, 0x51)):
+                               ('grown', 0, 0x31), ('shrunk', 0, 0x51),
+                               ('moved', 64, 0x11), ('moved-new', 68, 0x11),
+                               ('moved-undo', 64 | 2 | 4 | 16, 0x13),
+                               ('moved-on-purpose', 64 | 32, 0x11)):
         yield name, bytes([stands, says]) + entries
+    # A byte more says how the journal's front is damaged.
+    for name, stands, says, how in (('other-version', 0, 0x11, 1),
+                                    ('torn-header', 0, 0x10, 2),
+                                    ('torn-header-committed', 0, 0x11, 2),
+                                    ('foreign', 0, 0x10, 3),
+                                    ('foreign-committed', 0, 0x11, 3),
+                                    ('torn-commit', 0, 0x11, 4),
+                                    ('torn-commit-applied', 4, 0x11, 4),
+                                    ('two-seals', 0, 0x11, 5)):
+        yield name, bytes([stands, says]) + entries + bytes([how])
 
 
 def _arguments(lines):

@@ -55,6 +55,26 @@ def _(c, shop):
     return image
 
 
+@case('snapshot-l1-is-guest-data', 'A snapshot\'s L1 table lies where guest data '
+      'does, which it shares with the disk; which of its L2 tables was which is '
+      'open.')
+def _(c, shop):
+    shop.make('cluster_size=4k',
+              commands=['write -P 0x61 0 8k', 'write -P 0x62 2M 8k'],
+              then=[('snapshot', '-c', 'before', 'base.qcow2')])
+    shop.io('write -P 0x63 0 4k', 'write -P 0x64 2M 4k')
+    image = shop.load()
+    image.set_snapshot_field(0, 'l1_table_offset', image.data_cluster(1) *
+                             image.cluster_size)
+    c.expect('l1-entry-past-end')
+    c.expect('l1-entry-reserved')
+    c.expect('overlap-guest-data')
+    c.expect('orphan-l2-table')
+    c.expect('cluster-leaked')
+    c.expect('refcount-too-high')
+    return image
+
+
 @case('snapshot-l1-past-end',
       'A snapshot\'s L1 table lies past the end of the file.')
 def _(c, shop):

@@ -4,12 +4,13 @@
 // The first byte chooses how the image and the files stand, the second what the
 // journal says of itself. The rest is the journal as it is, or, so that its
 // checksums do not keep the fuzzer out, a list of entries of which a sound
-// journal is made.
+// journal is made; bytes that make no whole entry then damage its front.
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "engine/format/byte_order.h"
 #include "fuzz/fuzz_target.h"
 #include "repair/journal/crc32c.h"
 #include "repair/journal/journal_format.h"
@@ -136,6 +137,38 @@ Plan MakePlan(uint8_t says, std::span<const uint8_t> entries) {
   return plan;
 }
 
+// Damages the header or a state record in the way that `how` says.
+void DamageFront(uint8_t how, Bytes& journal) {
+  const std::span<std::byte> header =
+      std::span(journal).first(kJournalHeaderLength);
+  const std::span<std::byte> commit = std::span(journal).subspan(
+      StateRecordOffset(JournalState::kCommitted), kStateRecordLength);
+  switch (how % 6) {
+    case 1:  // of another version, and whole
+      header[11] ^= std::byte{1};
+      qcow2::StoreBe32(&header[kJournalHeaderLength - 4],
+                       Crc32c(header.first(kJournalHeaderLength - 4)));
+      break;
+    case 2:
+      header[16] ^= std::byte{how};
+      break;
+    case 3:
+      header[0] ^= std::byte{how};
+      break;
+    case 4:
+      commit[16] ^= std::byte{how};
+      break;
+    case 5:  // a record of another journal
+      std::ranges::copy(
+          EncodeStateRecord(JournalState::kApplied, {.body_length = how}),
+          journal.begin() + static_cast<ptrdiff_t>(
+                                StateRecordOffset(JournalState::kApplied)));
+      break;
+    default:
+      break;
+  }
+}
+
 // `image` with the old bytes of every change, or the new ones.
 Bytes With(Bytes image, const Plan& plan, bool is_new) {
   image.resize(std::max(plan.old_size, plan.new_size));
@@ -194,7 +227,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (verbatim) {
     const auto bytes = std::as_bytes(rest);
     plan.journal.assign(bytes.begin(), bytes.end());
-  } else if ((choice & kCutOff) != 0) {
+  } else {
+    for (const uint8_t how : rest.last(rest.size() % kEntryBytes)) {
+      DamageFront(how, plan.journal);
+    }
+  }
+  if (!verbatim && (choice & kCutOff) != 0) {
     plan.journal.resize(plan.journal.size() - plan.journal.size() % 97);
   }
   const SimulatedDisk::Names files = {

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 using repair::Conclusion;
 using repair::DiscardFreed;
 using repair::DiscardRequest;
+using repair::FindPendingJournal;
 using repair::JournalPaths;
 using repair::RecoverImage;
 using repair::RecoverRequest;
@@ -113,6 +114,11 @@ TEST_P(CorpusPlacesTest, AFileThatIsNoneIsNoJournal) {
   ASSERT_EQ(mkfifo(InFolder("pipe").c_str(), 0600), 0);
   ExpectNotUsed(InFolder("pipe"), "is not a regular file");
   ExpectNotUsed(target, "is not a journal of this program");
+  const std::string& image = case_->image_path();
+  EXPECT_FALSE(FindPendingJournal(image, {target, ""}).ok());
+  const auto pending = FindPendingJournal(image, {InFolder("journal"), ""});
+  ASSERT_TRUE(pending.ok()) << pending.status();
+  EXPECT_EQ(NameOf(pending->state), "none");
 }
 
 TEST_P(CorpusPlacesTest, AFileThatOthersMayHaveWrittenIsNoJournal) {
@@ -149,6 +155,7 @@ TEST_P(CorpusPlacesTest, FreeSpaceIsGivenBackOnlyWithoutAnUndoFile) {
             Conclusion::kCancelled);
   const RepairReport planned = DiscardFreed(path, Discard(true, false));
   EXPECT_EQ(planned.transaction.conclusion, Conclusion::kPlanned);
+  EXPECT_EQ(NameOf(planned.transaction.action), "discard-freed");
   EXPECT_TRUE(fs::exists(InFolder("undo")));
   EXPECT_TRUE(Image() == repaired);
 
