@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "checker/check.h"
 #include "gtest/gtest.h"
 #include "tests/corpus/corpus_case.h"
 
@@ -23,6 +24,15 @@ class CaseTest : public testing::TestWithParam<std::string> {
     case_ = *std::move(unpacked);
   }
 
+  std::string InFolder(const std::string& name) const {
+    return case_->directory() + "/" + name;
+  }
+  // How the case is checked, in one thread.
+  checker::CheckOptions InOneJob() const {
+    checker::CheckOptions options;
+    options.jobs = 1;
+    return case_->Complete(options);
+  }
   // Whether the image is sound and can be read: one has a LUKS header with key
   // material that opens for nobody.
   bool opens() const {

@@ -15,13 +15,11 @@
 
 #include "checker/report.h"
 #include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
-#include "engine/storage/memory_file.h"
 #include "engine/storage/posix_file.h"
 #include "repair/discard_freed.h"
 #include "repair/repair.h"
-#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
+#include "tests/repair/faulty_case_test.h"
 
 namespace qcow2::corpus {
 namespace {
@@ -38,50 +36,17 @@ using repair::RepairRequest;
 using repair::UndoImage;
 using Bytes = std::vector<std::byte>;
 
-class CorpusFaultsTest : public CaseTest {
+class CorpusFaultsTest : public FaultyCaseTest {
  protected:
-  void SetUp() override {
-    ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
-    Restore();
-  }
-
-  void Restore() {
-    memory_ = std::make_unique<MemoryFile>(case_->image());
-    faulty_ = std::make_unique<FaultyFile>(*memory_);
-    for (const char* name : {"journal", "undo", "undo.1"}) {
-      std::filesystem::remove(InFolder(name));
-    }
-  }
-  Bytes Contents() const {
-    return {memory_->bytes().begin(), memory_->bytes().end()};
-  }
-  std::string InFolder(const std::string& name) const {
-    return case_->directory() + "/" + name;
-  }
-  checker::CheckOptions Check() const {
-    checker::CheckOptions options;
-    options.jobs = 1;
-    return case_->Complete(options);
-  }
-  // What is common to the requests: an image that is on no disk here.
-  template <typename Request>
-  Request InMemory(Request request) const {
-    request.paths = {InFolder("journal"), InFolder("undo")};
-    request.open_remote =
-        [this](bool /*writable*/) -> absl::StatusOr<std::unique_ptr<File>> {
-      return std::make_unique<ForwardingFile>(static_cast<File&>(*faulty_));
-    };
-    return request;
-  }
   RepairReport Repair(bool dry_run = false) const {
     RepairRequest request;
-    request.options.check = Check();
+    request.options.check = InOneJob();
     request.dry_run = dry_run;
     return RepairImage("image", InMemory(request));
   }
   RecoverRequest RecoveryRequest() const {
     RecoverRequest request;
-    request.check = Check();
+    request.check = InOneJob();
     return InMemory(request);
   }
 
@@ -103,7 +68,7 @@ class CorpusFaultsTest : public CaseTest {
     EXPECT_TRUE(absl::IsFailedPrecondition(planned.transaction.error))
         << planned.transaction.error;
     DiscardRequest discard;
-    discard.check = Check();
+    discard.check = InOneJob();
     EXPECT_EQ(DiscardFreed("image", InMemory(discard)).transaction.conclusion,
               Conclusion::kNotStarted);
     EXPECT_TRUE(Contents() == before);
@@ -144,9 +109,6 @@ class CorpusFaultsTest : public CaseTest {
               Conclusion::kNothingToDo);
     return true;
   }
-
-  std::unique_ptr<MemoryFile> memory_;
-  std::unique_ptr<FaultyFile> faulty_;
 };
 
 TEST_P(CorpusFaultsTest, AnyWriteOrFlushThatFailsLeavesTheOldOrTheNew) {
@@ -198,7 +160,7 @@ TEST_P(CorpusFaultsTest, AnOlderUndoFileIsKept) {
 
 TEST_P(CorpusFaultsTest, WithoutAPlaceForTheJournalNothingIsBegun) {
   RepairRequest request;
-  request.options.check = Check();
+  request.options.check = InOneJob();
   request = InMemory(request);
   request.paths = {};
   EXPECT_EQ(RepairImage("image", request).transaction.conclusion,
@@ -214,7 +176,7 @@ TEST_P(CorpusFaultsTest, WithoutAPlaceForTheJournalNothingIsBegun) {
 TEST_P(CorpusFaultsTest, ACancelledRepairHasChangedNothing) {
   const std::atomic<bool> cancel(true);
   RepairRequest request;
-  request.options.check = Check();
+  request.options.check = InOneJob();
   request.options.check.cancel = &cancel;
   const RepairReport report = RepairImage("image", InMemory(request));
   EXPECT_EQ(NameOf(report.transaction.conclusion), "cancelled");
@@ -229,7 +191,7 @@ TEST_P(CorpusFaultsTest, AnImageThatIsInUseIsLeftAlone) {
   ASSERT_TRUE(other.ok()) << other.status();
   ASSERT_TRUE((*other)->Lock(kWriterLocks).ok());
   RepairRequest request;
-  request.options.check = Check();
+  request.options.check = InOneJob();
   const RepairReport report = RepairImage(case_->image_path(), request);
   EXPECT_EQ(NameOf(report.transaction.conclusion), "not-started");
   EXPECT_TRUE(absl::IsUnavailable(report.transaction.error))

@@ -36,29 +36,21 @@ using repair::UndoImage;
 
 class CorpusPlacesTest : public CaseTest {
  protected:
-  std::string InFolder(const std::string& name) const {
-    return case_->directory() + "/" + name;
-  }
-  checker::CheckOptions Check() const {
-    checker::CheckOptions options;
-    options.jobs = 1;
-    return case_->Complete(options);
-  }
   RepairReport Repair(const JournalPaths& paths) const {
     RepairRequest request;
-    request.options.check = Check();
+    request.options.check = InOneJob();
     request.paths = paths;
     return RepairImage(case_->image_path(), request);
   }
   RecoverRequest Recovery(const JournalPaths& paths) const {
     RecoverRequest request;
-    request.check = Check();
+    request.check = InOneJob();
     request.paths = paths;
     return request;
   }
   DiscardRequest Discard(bool dry_run, bool keep_undo) const {
     DiscardRequest request;
-    request.check = Check();
+    request.check = InOneJob();
     request.paths = {InFolder("journal"), InFolder("undo")};
     request.dry_run = dry_run;
     request.keep_undo = keep_undo;
@@ -163,7 +155,7 @@ TEST_P(CorpusPlacesTest, FreeSpaceIsGivenBackOnlyWithoutAnUndoFile) {
   EXPECT_EQ(done.transaction.conclusion, Conclusion::kCommitted)
       << done.transaction.error;
   EXPECT_FALSE(fs::exists(InFolder("undo")));
-  const auto report = case_->Check(Check());
+  const auto report = case_->Check(InOneJob());
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->status, checker::CheckStatus::kClean);
 }

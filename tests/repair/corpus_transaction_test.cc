@@ -29,12 +29,6 @@ using repair::RepairRequest;
 using repair::UndoImage;
 using Bytes = std::vector<std::byte>;
 
-checker::CheckOptions OneJob() {
-  checker::CheckOptions options;
-  options.jobs = 1;
-  return options;
-}
-
 class CorpusTransactionTest : public CaseTest {
  protected:
   void SetUp() override {
@@ -58,7 +52,7 @@ class CorpusTransactionTest : public CaseTest {
   }
   RepairRequest Request(Mode mode) const {
     RepairRequest request;
-    request.options.check = case_->Complete(OneJob());
+    request.options.check = InOneJob();
     request.options.mode = mode;
     if (mode == Mode::kSalvage) {
       request.options.free_suspects = true;
@@ -69,7 +63,7 @@ class CorpusTransactionTest : public CaseTest {
   }
   RecoverRequest UndoRequest() const {
     RecoverRequest request;
-    request.check = case_->Complete(OneJob());
+    request.check = InOneJob();
     return request;
   }
   void ExpectAsItWas() const {
@@ -78,7 +72,7 @@ class CorpusTransactionTest : public CaseTest {
   }
   // That the file is what the report says.
   void ExpectAsReported(const checker::CheckReport& reported) const {
-    const auto now = case_->Check(OneJob());
+    const auto now = case_->Check(InOneJob());
     ASSERT_TRUE(now.ok()) << now.status();
     EXPECT_EQ(now->status, reported.status);
     EXPECT_EQ(now->counts.corruptions, reported.counts.corruptions);
@@ -122,14 +116,14 @@ TEST_P(CorpusTransactionTest, WhatIsCleanStaysSoWithoutItsFreeSpace) {
   request.keep_undo = false;
   const RepairReport salvaged = RepairImage(path(), request);
   const Bytes repaired = Image();
-  const auto before = case_->Check(OneJob());
+  const auto before = case_->Check(InOneJob());
   ASSERT_TRUE(before.ok()) << before.status();
   if (ChangedImage(salvaged.transaction)) ExpectAsReported(salvaged.after);
 
   DiscardRequest discard;
-  discard.check = case_->Complete(OneJob());
+  discard.check = InOneJob();
   const RepairReport given_back = DiscardFreed(path(), discard);
-  const auto after = case_->Check(OneJob());
+  const auto after = case_->Check(InOneJob());
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(after->status, before->status);
   EXPECT_EQ(Image().size(), repaired.size());

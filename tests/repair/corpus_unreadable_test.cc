@@ -5,18 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "checker/report.h"
-#include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
-#include "engine/storage/memory_file.h"
 #include "repair/repair.h"
-#include "tests/corpus/case_test.h"
 #include "tests/corpus/corpus_case.h"
 #include "tests/corpus/sectors_read.h"
+#include "tests/repair/faulty_case_test.h"
 
 namespace qcow2::corpus {
 namespace {
@@ -30,38 +26,21 @@ using repair::RepairReport;
 using repair::RepairRequest;
 using repair::UndoImage;
 
-class CorpusUnreadableTest : public CaseTest {
+class CorpusUnreadableTest : public FaultyCaseTest {
  protected:
-  std::string InFolder(const std::string& name) const {
-    return case_->directory() + "/" + name;
-  }
-  template <typename Request>
-  Request InMemory(Request request) const {
-    request.paths = {InFolder("journal"), InFolder("undo")};
-    request.open_remote =
-        [this](bool /*writable*/) -> absl::StatusOr<std::unique_ptr<File>> {
-      return std::make_unique<ForwardingFile>(static_cast<File&>(*faulty_));
-    };
-    return request;
-  }
   RepairReport Repair(Mode mode) const {
     RepairRequest request;
-    request.options.check = case_->Complete({});
-    request.options.check.jobs = 1;
+    request.options.check = InOneJob();
     request.options.mode = mode;
     return RepairImage("image", InMemory(request));
   }
   void ExpectAsItWas(uint64_t sector) const {
-    EXPECT_TRUE(std::vector<std::byte>(memory_->bytes().begin(),
-                                       memory_->bytes().end()) ==
-                case_->image())
-        << sector;
+    EXPECT_TRUE(Contents() == case_->image()) << sector;
   }
 
   // Repairs with the sector bad, and takes the repair back.
   void RepairWithBad(uint64_t sector, Mode mode) {
-    memory_ = std::make_unique<MemoryFile>(case_->image());
-    faulty_ = std::make_unique<FaultyFile>(*memory_);
+    Restore();
     faulty_->FailReadsIn({sector, kSectorBytes});
     const RepairReport report = Repair(mode);
     EXPECT_NE(report.transaction.conclusion, Conclusion::kPending) << sector;
@@ -72,15 +51,12 @@ class CorpusUnreadableTest : public CaseTest {
         << sector;
     faulty_->Heal();
     RecoverRequest undo;
-    undo.check = case_->Complete({});
+    undo.check = InOneJob();
     const RepairReport undone = UndoImage("image", InMemory(undo));
     EXPECT_EQ(undone.transaction.conclusion, Conclusion::kCommitted)
         << sector << ": " << undone.transaction.error;
     ExpectAsItWas(sector);
   }
-
-  std::unique_ptr<MemoryFile> memory_;
-  std::unique_ptr<FaultyFile> faulty_;
 };
 
 TEST_P(CorpusUnreadableTest, WhatIsWrittenIsTakenBack) {
