@@ -55,7 +55,9 @@ class CopiedMender {
   // Whether an entry that names the whole cluster at `offset` should have
   // COPIED set; `is` says whether it has.
   bool ShouldBeCopied(uint64_t offset, bool is);
-  bool IsSuspect(uint64_t cluster);
+  // Whether the cluster's count is too high and stays so, as damage may share
+  // it: with COPIED clear the guest copies it before it writes.
+  bool KeepsItsCount(uint64_t cluster);
   // The count that the image has for the cluster; 0 if that cannot be read.
   uint64_t StoredCount(uint64_t cluster);
   // Mends the L1 entries in `bytes`, entry `first` and up. True if any changed.
@@ -102,16 +104,15 @@ uint64_t CopiedMender::StoredCount(uint64_t cluster) {
 bool CopiedMender::ShouldBeCopied(uint64_t offset, bool is) {
   const uint64_t cluster = offset >> geometry_.cluster_bits();
   const bool alone = context_.graph.map->At(cluster).count == 1;
-  const bool too_high = alone && StoredCount(cluster) > 1;
-  // What damage may share keeps its count, and the guest copies before it
-  // writes.
-  if (too_high && IsSuspect(cluster)) return is;
-  return of_leaks_ ? is || too_high : alone;
+  if (is || !alone) return of_leaks_ ? is : alone;
+  if (KeepsItsCount(cluster)) return false;
+  return !of_leaks_ || StoredCount(cluster) > 1;
 }
 
-bool CopiedMender::IsSuspect(uint64_t cluster) {
+bool CopiedMender::KeepsItsCount(uint64_t cluster) {
+  if (!context_.report.Found(Problem::kRefcountTooHigh)) return false;
   if (!suspects_) suspects_ = SuspectOrphans::ToSpare(context_);
-  return suspects_->Contains(cluster);
+  return suspects_->Contains(cluster) && StoredCount(cluster) > 1;
 }
 
 void CopiedMender::Note(Structure structure, uint64_t table, uint64_t index,

@@ -162,20 +162,19 @@ void SuspectOrphans::AddOrphanTables(const checker::Graph& graph,
     const uint64_t end = std::min(base + geometry.refcount_block_entries(),
                                   graph.model.FileClusters());
     if (base >= end || stored.BlockOf(base).empty()) continue;
-    graph.map->ForEachRun(base, end,
-                          [&](uint64_t first, uint64_t count,
-                              const checker::ReferenceCell& cell) {
-                            if (cell.count != 0) return;
-                            for (uint64_t i = first; i < first + count; ++i) {
-                              if (stored.At(i).value_or(0) == 0) continue;
-                              if (holes.Covers(i << geometry.cluster_bits(),
-                                               geometry.cluster_size())) {
-                                continue;
-                              }
-                              if (!IsKnown(i))
-                                ExamineLeakedCluster(graph, view, i);
-                            }
-                          });
+    const auto examine = [&](uint64_t first, uint64_t count,
+                             const checker::ReferenceCell& cell) {
+      if (cell.count != 0) return;
+      for (uint64_t i = first; i < first + count; ++i) {
+        if (stored.At(i).value_or(0) == 0 || IsKnown(i)) continue;
+        if (holes.Covers(i << geometry.cluster_bits(),
+                         geometry.cluster_size())) {
+          continue;
+        }
+        ExamineLeakedCluster(graph, view, i);
+      }
+    };
+    graph.map->ForEachRun(base, end, examine);
   }
 }
 
