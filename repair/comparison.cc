@@ -98,6 +98,13 @@ std::pair<std::string, std::string> Explain(const Finding& finding,
         "end that",
         "--free-suspects"};
   }
+  if (finding.problem == Problem::kRefcountTooHigh &&
+      plan.keeps_suspect_counts()) {
+    return {
+        "what is damaged may name the same clusters, and with a lower count "
+        "the guest would write over them",
+        "--free-suspects"};
+  }
   if (options.mode == Mode::kLeaks && !IsLeak(finding)) {
     return {"--repair=leaks frees leaked clusters and changes nothing else",
             "--repair"};

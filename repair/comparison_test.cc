@@ -106,6 +106,19 @@ TEST(ComparisonTest, WhatIsLeftHasAReasonAndARemedy) {
             (std::vector<std::string>{"--free-suspects", ""}));
 }
 
+TEST(ComparisonTest, ACountThatIsKeptForDamageHasItsReason) {
+  Finding shared = Leak(1, 5, 1);
+  shared.problem = Problem::kRefcountTooHigh;
+  const CheckReport after = Report({shared});
+  for (const bool kept : {false, true}) {
+    TransactionReport transaction;
+    if (kept) transaction.plan.KeepSuspectCounts();
+    CompareReports(after, after, {}, transaction);
+    ASSERT_EQ(transaction.left.size(), 1u);
+    EXPECT_EQ(transaction.left[0].remedy == "--free-suspects", kept);
+  }
+}
+
 TEST(ComparisonTest, AReasonToStayIsNamed) {
   const CheckReport after = Report({BadEntry(2, 0x50000, 7)});
   TransactionReport transaction;

@@ -85,6 +85,10 @@ class Plan {
   // for it, say), as a note. The same note is added once.
   void AddReasonToStay(std::string note);
 
+  // Refcounts that are too high stay, as damage may refer to their clusters.
+  void KeepSuspectCounts() { keeps_suspect_counts_ = true; }
+  bool keeps_suspect_counts() const { return keeps_suspect_counts_; }
+
   const std::vector<Edit>& edits() const { return edits_; }
   uint64_t edits_omitted() const { return edits_omitted_; }
   // Sum of the edits' counts.
@@ -105,6 +109,7 @@ class Plan {
   std::vector<ByteRange> sources_;
   std::vector<std::string> notes_;
   bool has_reason_to_stay_ = false;
+  bool keeps_suspect_counts_ = false;
 };
 
 }  // namespace qcow2::repair

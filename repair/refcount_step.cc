@@ -189,12 +189,8 @@ absl::StatusOr<bool> CountMender::Run() {
     RETURN_IF_ERROR(MendBlock(block));
   }
   EndChange();
-  if (kept_too_high_) {
-    // With a lower one, and COPIED, the guest would write over it in place.
-    context_.plan.AddReasonToStay(
-        "some refcounts that are too high stay: what is damaged may name the "
-        "same clusters (--free-suspects lowers them)");
-  }
+  // With a lower one, and COPIED, the guest would write there in place.
+  if (kept_too_high_) context_.plan.KeepSuspectCounts();
   return changed_;
 }
 

@@ -245,7 +245,7 @@ TEST(RefcountStepsTest, WhatDamageMayShareKeepsItsCount) {
     EXPECT_EQ(Be64At(*planned.view, image.OffsetOf(kL2)),
               image.OffsetOf(kData));
     EXPECT_TRUE(planned.repair.after.Found(Problem::kRefcountTooHigh));
-    EXPECT_TRUE(planned.repair.plan.has_reason_to_stay());
+    EXPECT_TRUE(planned.repair.plan.keeps_suspect_counts());
   }
 }
 
