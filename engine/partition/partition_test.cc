@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "engine/image/raw_disk.h"
-#include "engine/partition/gpt.h"
 #include "engine/little_endian.h"
+#include "engine/partition/gpt.h"
 #include "engine/partition/mbr.h"
 #include "engine/partition/partition_table.h"
 #include "engine/storage/memory_file.h"
