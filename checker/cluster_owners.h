@@ -39,6 +39,10 @@ class ClusterSet {
   bool empty() const { return runs_.empty(); }
   // Sorted, none touches the next.
   const std::vector<ClusterRun>& runs() const { return runs_; }
+  bool Contains(uint64_t cluster) const {
+    const size_t behind = FirstBehind(cluster);
+    return behind < runs_.size() && runs_[behind].first_cluster <= cluster;
+  }
   // Calls `visit(first, clusters)` for each part of [first, first + clusters)
   // that is in the set.
   template <typename Visit>

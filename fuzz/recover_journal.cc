@@ -231,9 +231,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const uint8_t how : rest.last(rest.size() % kEntryBytes)) {
       DamageFront(how, plan.journal);
     }
-  }
-  if (!verbatim && (choice & kCutOff) != 0) {
-    plan.journal.resize(plan.journal.size() - plan.journal.size() % 97);
+    if ((choice & kCutOff) != 0) {
+      plan.journal.resize(plan.journal.size() - plan.journal.size() % 97);
+    }
   }
   const SimulatedDisk::Names files = {
       {(choice & kNamedUndo) != 0 ? kUndo : kJournal, plan.journal}};

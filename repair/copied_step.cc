@@ -111,7 +111,7 @@ bool CopiedMender::ShouldBeCopied(uint64_t offset, bool is) {
 
 bool CopiedMender::KeepsItsCount(uint64_t cluster) {
   if (!context_.report.Found(Problem::kRefcountTooHigh)) return false;
-  if (!suspects_) suspects_ = SuspectOrphans::ToSpare(context_);
+  if (!suspects_) suspects_ = SuspectOrphans::Find(context_);
   return suspects_->Contains(cluster) && StoredCount(cluster) > 1;
 }
 

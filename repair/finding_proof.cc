@@ -73,9 +73,9 @@ class FindingProof {
   bool IsKeptCount(const Finding& finding) const;
   // A count that is too high where it was right, since what the plan gave a
   // place of its own shared the cluster: kept for what damage may name.
-  // `known`: the findings of before.
+  // `known`: the clusters of findings of before.
   bool IsKeptForSuspects(const Finding& finding,
-                         const std::vector<const Finding*>& known) const;
+                         const checker::ClusterSet& known) const;
   // The findings of `problem`; sets `all` to whether none is left out.
   static std::vector<const Finding*> FindingsOf(const CheckReport& report,
                                                 Problem problem, bool& all);
@@ -146,19 +146,22 @@ bool FindingProof::IsKeptCount(const Finding& finding) const {
          BlockCounting(planned_.graph_after, cluster);
 }
 
-bool FindingProof::IsKeptForSuspects(
-    const Finding& finding, const std::vector<const Finding*>& known) const {
-  const Graph& graph = planned_.graph_before;
-  if (finding.problem != Problem::kRefcountTooHigh || graph.map == nullptr ||
-      !finding.host.has_value()) {
-    return false;
-  }
+checker::ClusterSet ClustersOf(const std::vector<const Finding*>& findings) {
   std::vector<checker::ClusterRun> runs;
-  for (const Finding* other : known) {
-    const auto [first, end] = StretchOf(*other);
+  for (const Finding* finding : findings) {
+    const auto [first, end] = StretchOf(*finding);
     runs.push_back({first, end - first});
   }
-  const checker::ClusterSet covered(std::move(runs));
+  return checker::ClusterSet(std::move(runs));
+}
+
+bool FindingProof::IsKeptForSuspects(const Finding& finding,
+                                     const checker::ClusterSet& known) const {
+  const Graph& graph = planned_.graph_before;
+  if (finding.problem != Problem::kRefcountTooHigh || graph.map == nullptr ||
+      !planned_.plan.keeps_suspect_counts() || !finding.host.has_value()) {
+    return false;
+  }
   const auto [first, end] = StretchOf(finding);
   bool kept = true;
   uint64_t next = first;
@@ -169,7 +172,7 @@ bool FindingProof::IsKeptForSuspects(
           kept &= cell.count >= finding.actual.value_or(~uint64_t{0});
         });
   };
-  covered.Intersect(first, end - first, [&](uint64_t begin, uint64_t clusters) {
+  known.Intersect(first, end - first, [&](uint64_t begin, uint64_t clusters) {
     judge(begin);
     next = begin + clusters;
   });
@@ -234,9 +237,11 @@ void FindingProof::JudgeProblem(const ProblemRow& row) {
       NewPlaces(known, FindingsOf(planned_.after, row.problem, all_after));
   const bool saw_all = SawAll();
   if (all_before && all_after) {
+    const checker::ClusterSet clusters = ClustersOf(known);
     for (const Finding* finding : fresh) {
       if (!saw_all && OutOfSight(*finding)) continue;
-      if (IsKeptCount(*finding) || IsKeptForSuspects(*finding, known)) continue;
+      if (IsKeptCount(*finding) || IsKeptForSuspects(*finding, clusters))
+        continue;
       log_.Fail(ProofFailure::Kind::kNewProblem,
                 absl::StrCat("new damage (", std::string(row.code),
                              "): ", DescribeFinding(*finding)));

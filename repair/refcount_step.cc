@@ -69,7 +69,7 @@ class CountMender {
 };
 
 const SuspectOrphans& CountMender::suspects() {
-  if (!suspects_) suspects_ = SuspectOrphans::ToSpare(context_);
+  if (!suspects_) suspects_ = SuspectOrphans::Find(context_);
   return *suspects_;
 }
 

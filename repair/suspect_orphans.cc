@@ -166,7 +166,7 @@ void SuspectOrphans::AddOrphanTables(const checker::Graph& graph,
                              const checker::ReferenceCell& cell) {
       if (cell.count != 0) return;
       for (uint64_t i = first; i < first + count; ++i) {
-        if (stored.At(i).value_or(0) == 0 || IsKnown(i)) continue;
+        if (stored.At(i).value_or(0) == 0 || known_.Contains(i)) continue;
         if (holes.Covers(i << geometry.cluster_bits(),
                          geometry.cluster_size())) {
           continue;
@@ -178,66 +178,24 @@ void SuspectOrphans::AddOrphanTables(const checker::Graph& graph,
   }
 }
 
-void SuspectOrphans::Sort() {
-  std::sort(runs_.begin(), runs_.end(),
-            [](const checker::ClusterRun& a, const checker::ClusterRun& b) {
-              return a.first_cluster < b.first_cluster;
-            });
-  std::vector<checker::ClusterRun> merged;
-  for (const checker::ClusterRun& run : runs_) {
-    if (!merged.empty() &&
-        merged.back().first_cluster + merged.back().clusters >=
-            run.first_cluster) {
-      merged.back().clusters =
-          std::max(merged.back().first_cluster + merged.back().clusters,
-                   run.first_cluster + run.clusters) -
-          merged.back().first_cluster;
-    } else {
-      merged.push_back(run);
-    }
-  }
-  runs_ = std::move(merged);
-}
-
-SuspectOrphans SuspectOrphans::Find(
-    const checker::Graph& graph, const File& view,
-    std::span<const checker::MetadataRegion> former_regions) {
-  SuspectOrphans suspects;
-  suspects.known_ = SetOf(former_regions, *graph.model.geometry);
-  if (graph.model.references_incomplete) {
-    suspects.all_ = true;
-    return suspects;
-  }
-  StoredRefcounts stored(graph, view);
-  suspects.AddWindowsOfWipedTables(graph, stored);
+SuspectOrphans SuspectOrphans::Find(const RepairContext& context) {
+  SuspectOrphans found;
+  if (context.options.free_suspects) return found;
+  const checker::Graph& graph = context.graph;
+  found.known_ = SetOf(context.former_regions, *graph.model.geometry);
+  found.all_ = graph.model.references_incomplete;
+  if (found.all_) return found;
+  StoredRefcounts stored(graph, context.view);
+  found.AddWindowsOfWipedTables(graph, stored);
   if (!graph.model.external_data_file) {
-    suspects.AddOrphanTables(graph, view, stored);
+    found.AddOrphanTables(graph, context.view, stored);
   }
-  suspects.Sort();
-  return suspects;
-}
-
-SuspectOrphans SuspectOrphans::ToSpare(const RepairContext& context) {
-  if (context.options.free_suspects) return {};
-  return Find(context.graph, context.view, context.former_regions);
-}
-
-bool SuspectOrphans::IsKnown(uint64_t cluster) const {
-  bool known = false;
-  known_.Intersect(cluster, 1, [&](uint64_t, uint64_t) { known = true; });
-  return known;
+  found.suspects_ = checker::ClusterSet(std::move(found.runs_));
+  return found;
 }
 
 bool SuspectOrphans::Contains(uint64_t cluster) const {
-  if (all_) return !IsKnown(cluster);
-  const auto behind =
-      std::upper_bound(runs_.begin(), runs_.end(), cluster,
-                       [](uint64_t value, const checker::ClusterRun& run) {
-                         return value < run.first_cluster;
-                       });
-  if (behind == runs_.begin()) return false;
-  const checker::ClusterRun& run = *(behind - 1);
-  return cluster < run.first_cluster + run.clusters;
+  return all_ ? !known_.Contains(cluster) : suspects_.Contains(cluster);
 }
 
 }  // namespace qcow2::repair

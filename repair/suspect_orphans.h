@@ -8,7 +8,6 @@
 #define REPAIR_SUSPECT_ORPHANS_H_
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "checker/cluster_owners.h"
@@ -25,16 +24,11 @@ class SuspectOrphans {
   // Nothing is suspect.
   SuspectOrphans() = default;
 
-  // Those that a step has to spare: none if the options free suspects.
-  static SuspectOrphans ToSpare(const RepairContext& context);
-
-  // Looks at every leaked cluster of `view`, which `graph` is of. Holes are not
-  // read; of the rest the first bytes, and all of what might be an L2 table.
-  // `former_regions`: metadata that is known to have been something else, like
-  // the tables of bitmaps that were dropped.
-  static SuspectOrphans Find(
-      const checker::Graph& graph, const File& view,
-      std::span<const checker::MetadataRegion> former_regions);
+  // Those that a step has to spare: none if the options free suspects. Looks at
+  // every leaked cluster of the view. Holes are not read; of the rest the first
+  // bytes, and all of what might be an L2 table. Former regions are known to
+  // have been something else, like the tables of bitmaps that were dropped.
+  static SuspectOrphans Find(const RepairContext& context);
 
   // Whether the count of `cluster` must not be lowered.
   bool Contains(uint64_t cluster) const;
@@ -47,13 +41,13 @@ class SuspectOrphans {
   // Adds the cluster, and what it names, if it is shaped like an L2 table.
   void ExamineLeakedCluster(const checker::Graph& graph, const File& view,
                             uint64_t cluster);
-  void Sort();
-  bool IsKnown(uint64_t cluster) const;
 
   // All of them, but for what is known to have been something else.
   bool all_ = false;
   checker::ClusterSet known_;
-  std::vector<checker::ClusterRun> runs_;  // sorted and disjoint
+  // As they are found, and then as a set.
+  std::vector<checker::ClusterRun> runs_;
+  checker::ClusterSet suspects_;
 };
 
 }  // namespace qcow2::repair

@@ -25,7 +25,7 @@ class CancelRepairTest : public corpus::CaseTest {
  protected:
   void SetUp() override {
     ASSERT_NO_FATAL_FAILURE(CaseTest::SetUp());
-    folder_ = case_->directory() + "/journal";
+    folder_ = InFolder("journal");
     std::filesystem::create_directory(folder_);
   }
 

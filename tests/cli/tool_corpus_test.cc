@@ -11,8 +11,6 @@
 namespace qcow2 {
 namespace {
 
-using corpus::UnpackedCase;
-
 class ToolCorpusTest : public corpus::CaseTest {
  protected:
   void SetUp() override {

@@ -88,9 +88,7 @@ QemuResult Live(const UnpackedCase& unpacked, const std::string& name) {
           report.value("check-errors", uint64_t{0})};
 }
 
-class CompatTest : public CaseTest {
- protected:
-};
+using CompatTest = CaseTest;
 
 TEST_P(CompatTest, CountsWhatQemuImgCounted) {
   if (case_->expectation().contains("qemu_differs")) {

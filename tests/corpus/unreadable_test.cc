@@ -115,7 +115,7 @@ std::vector<std::string> SmallSoundCases() {
   return small;
 }
 
-class EverySectorTest : public CaseTest {};
+using EverySectorTest = CaseTest;
 
 // One after the other is bad: an image is sound if nothing of what was asked
 // for failed, and only then. So it is while a picture is drawn.

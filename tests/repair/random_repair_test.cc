@@ -272,17 +272,14 @@ void RandomRepairTest::ExpectToComeToAnEnd(const Patient& patient,
                                            const OurOutcome& ours) {
   constexpr int kRepairs = 4;
   Patient again = patient;
-  again.image = ours.image;
-  uint64_t wrong = BytesIn(ours.wrong);
-  bool may_go_on = !ours.clean();
+  OurOutcome last = ours;
   for (int i = 0; i < kRepairs; ++i) {
-    const OurOutcome next = RepairByUs(again, repair::Mode::kAll);
-    if (next.image == again.image) return;
-    EXPECT_TRUE(may_go_on) << context_ << ": a sound image is repaired";
-    EXPECT_LE(BytesIn(next.wrong), wrong) << context_;
-    again.image = next.image;
-    wrong = BytesIn(next.wrong);
-    may_go_on = !next.clean();
+    again.image = last.image;
+    OurOutcome next = RepairByUs(again, repair::Mode::kAll);
+    if (next.image == last.image) return;
+    EXPECT_FALSE(last.clean()) << context_ << ": a sound image is repaired";
+    EXPECT_LE(BytesIn(next.wrong), BytesIn(last.wrong)) << context_;
+    last = std::move(next);
   }
   ADD_FAILURE() << context_ << ": every repair changes something";
 }
