@@ -31,7 +31,10 @@ std::vector<UnreadableRange> MetadataReader::Read(
   if (progress_ != nullptr) {
     progress_->done_bytes.fetch_add(buffer.size(), std::memory_order_relaxed);
   }
-  if (ReadZeroFilled(file_, offset, buffer).ok()) return {};
+  const auto start = std::chrono::steady_clock::now();
+  const bool all_read = ReadZeroFilled(file_, offset, buffer).ok();
+  NoteTime(std::chrono::steady_clock::now() - start, buffer.size());
+  if (all_read) return {};
 
   // Somewhere in here is a bad spot: read sector by sector to lose no more
   // than that.
@@ -55,6 +58,15 @@ std::vector<UnreadableRange> MetadataReader::Read(
   std::fill(buffer.begin() + static_cast<ptrdiff_t>(done), buffer.end(),
             std::byte{0});
   return unreadable;
+}
+
+void MetadataReader::NoteTime(std::chrono::nanoseconds elapsed,
+                              uint64_t bytes) const {
+  constexpr std::chrono::nanoseconds kCall{20000};
+  constexpr uint64_t kBytesPerNanosecond = 2;
+  if (elapsed > kCall + std::chrono::nanoseconds(bytes / kBytesPerNanosecond)) {
+    from_disk_.store(true, std::memory_order_relaxed);
+  }
 }
 
 bool MetadataReader::Cancelled() const {

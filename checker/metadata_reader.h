@@ -6,6 +6,7 @@
 #define CHECKER_METADATA_READER_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -44,12 +45,20 @@ class MetadataReader {
 
   const File& file() const { return file_; }
   uint64_t bytes_read() const { return bytes_read_; }
+  // Whether a read so far took so long that it was not served from memory. What
+  // a disk has to bring is better asked for many tables at a time; what is in
+  // memory is not worth asking for.
+  bool from_disk() const { return from_disk_; }
 
  private:
+  // Keeps in mind how long reading `bytes` took.
+  void NoteTime(std::chrono::nanoseconds elapsed, uint64_t bytes) const;
+
   const File& file_;
   const std::atomic<bool>* cancel_;
   Progress* progress_;
   mutable std::atomic<uint64_t> bytes_read_{0};
+  mutable std::atomic<bool> from_disk_{false};
 };
 
 }  // namespace qcow2::checker

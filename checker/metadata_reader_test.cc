@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <span>
+#include <thread>
 #include <vector>
 
 #include "engine/storage/faulty_file.h"
+#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 
 namespace qcow2::checker {
@@ -94,6 +98,26 @@ TEST_F(MetadataReaderTest, CountsBytesAndProgress) {
   EXPECT_EQ(reader_.bytes_read(), 350u);
   EXPECT_EQ(progress_.done_bytes, 350u);
   EXPECT_EQ(progress_.total_bytes, 5000u);
+}
+
+// A disk that takes its time.
+class SlowFile : public ForwardingFile {
+ public:
+  using ForwardingFile::ForwardingFile;
+  absl::StatusOr<size_t> Pread(uint64_t offset,
+                               std::span<std::byte> buffer) const override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return target().Pread(offset, buffer);
+  }
+};
+
+TEST_F(MetadataReaderTest, TellsADiskByItsReads) {
+  SlowFile slow(memory_);
+  const MetadataReader reader(slow, Options());
+  EXPECT_FALSE(reader.from_disk());
+  std::vector<std::byte> buffer(512);
+  EXPECT_TRUE(reader.Read(0, buffer).empty());
+  EXPECT_TRUE(reader.from_disk());
 }
 
 TEST_F(MetadataReaderTest, HeedsTheUser) {

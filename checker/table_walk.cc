@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -19,7 +18,9 @@ constexpr uint64_t kBatchBytes = uint64_t{1} << 20;
 constexpr uint64_t kBatchTables = 256;
 // Tables closer to each other than this are read in one go.
 constexpr uint64_t kMaxGapBytes = uint64_t{16} << 10;
-constexpr uint64_t kReadBytes = uint64_t{256} << 10;
+// What is read in one go at most. Little enough to stay in a processor's cache,
+// and for a system that reads ahead to be ahead of it.
+constexpr uint64_t kReadBytes = uint64_t{64} << 10;
 // A walk longer than this first asks where the file has data at all: sparse
 // files can claim more tables than anyone could read.
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
@@ -32,16 +33,6 @@ constexpr unsigned kMaxWorkers = 8;
 // Less than this is done by one thread before a second one is under way, unless
 // the user names a number.
 constexpr uint64_t kBytesPerWorker = uint64_t{8} << 20;
-
-// Whether a read that took so long was not served from memory. What a disk has
-// to bring is better asked for many tables at a time; what is in memory is not
-// worth asking for.
-bool FromDisk(std::chrono::nanoseconds elapsed, uint64_t bytes) {
-  constexpr std::chrono::nanoseconds kCall{20000};
-  constexpr uint64_t kBytesPerNanosecond = 2;
-  return elapsed >
-         kCall + std::chrono::nanoseconds(bytes / kBytesPerNanosecond);
-}
 
 class Walker {
  public:
@@ -71,12 +62,15 @@ class Walker {
   uint64_t Workers() const;
   // The tables of a batch: [first, end).
   std::pair<uint64_t, uint64_t> TablesOf(uint64_t batch) const;
-  // Lets the system read the batches after `batch` while that one is looked at.
-  void ReadAheadOf(uint64_t batch);
+  // Lets the system read what is left of `batch`, from table `first` on, and
+  // the batches after it while that one is looked at.
+  void ReadAheadOf(uint64_t batch, uint64_t first);
   // The same for tables [first, end).
   void ReadAhead(uint64_t first, uint64_t end) const;
   // Where the tables of a group, [first, end), lie.
   ByteRange RangeOf(uint64_t first, uint64_t end) const;
+  // Whether table `index` lies close behind the one before it.
+  bool FollowsTheLast(uint64_t index) const;
   // The end of the group of close tables that begins at `first`.
   uint64_t GroupEnd(uint64_t first, uint64_t end) const;
 
@@ -91,8 +85,7 @@ class Walker {
   void HandIn(uint64_t batch, std::unique_ptr<FindingSink> sink);
 
   std::atomic<uint64_t> next_batch_{0};
-  // Whether a read had to wait for the disk, and the batches asked of it.
-  std::atomic<bool> from_disk_{false};
+  // Batches before it were asked of the disk, or read.
   std::atomic<uint64_t> next_to_read_ahead_{0};
   std::mutex mutex_;
   // Batches that are done but have one before them that is not; null: nothing
@@ -107,18 +100,19 @@ class Walker {
 uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
   const uint64_t begin_offset = walk_.offset_of(first);
   uint64_t next = first + 1;
-  uint64_t last_offset = begin_offset;
-  while (next < end) {
-    const uint64_t offset = walk_.offset_of(next);
-    if (offset < last_offset ||
-        offset - begin_offset + walk_.table_bytes > kReadBytes ||
-        offset > last_offset + walk_.table_bytes + kMaxGapBytes) {
-      break;
-    }
-    last_offset = offset;
+  while (next < end && FollowsTheLast(next) &&
+         walk_.offset_of(next) - begin_offset + walk_.table_bytes <=
+             kReadBytes) {
     ++next;
   }
   return next;
+}
+
+bool Walker::FollowsTheLast(uint64_t index) const {
+  if (index == 0) return false;
+  const uint64_t last = walk_.offset_of(index - 1);
+  const uint64_t offset = walk_.offset_of(index);
+  return offset >= last && offset <= last + walk_.table_bytes + kMaxGapBytes;
 }
 
 ByteRange Walker::RangeOf(uint64_t first, uint64_t end) const {
@@ -133,16 +127,16 @@ std::pair<uint64_t, uint64_t> Walker::TablesOf(uint64_t batch) const {
 
 // Not where most tables are expected to be holes: they are not worth asking for
 // before it is known which are.
-void Walker::ReadAheadOf(uint64_t batch) {
+void Walker::ReadAheadOf(uint64_t batch, uint64_t first) {
   if (ask_for_holes_) return;
   const uint64_t end = std::min(batch + 1 + kBatchesAhead, batches_);
   uint64_t next = next_to_read_ahead_.load();
   while (true) {
-    const uint64_t wanted = std::max(next, batch + 1);
+    const uint64_t wanted = std::max(next, batch);
     if (wanted >= end) return;
     if (!next_to_read_ahead_.compare_exchange_weak(next, wanted + 1)) continue;
-    const auto [first, tables_end] = TablesOf(wanted);
-    ReadAhead(first, tables_end);
+    const auto [batch_first, batch_end] = TablesOf(wanted);
+    ReadAhead(std::max(first, batch_first), batch_end);
     next = wanted + 1;
   }
 }
@@ -150,7 +144,9 @@ void Walker::ReadAheadOf(uint64_t batch) {
 void Walker::ReadAhead(uint64_t first, uint64_t end) const {
   while (first < end) {
     const uint64_t group_end = GroupEnd(first, end);
-    state_.reader.file().Advise(Access::kWillNeed, RangeOf(first, group_end));
+    state_.reader.file().Advise(
+        FollowsTheLast(first) ? Access::kWillFollow : Access::kWillNeed,
+        RangeOf(first, group_end));
     first = group_end;
   }
 }
@@ -186,8 +182,7 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
                       std::vector<std::byte>& buffer) {
   std::unique_ptr<FindingSink> sink = TakeSink();
   auto [first, end] = TablesOf(batch);
-  bool read_ahead = from_disk_ && !ask_for_holes_;
-  if (read_ahead) ReadAheadOf(batch);
+  bool asked = false;
   while (first < end && !state_.reader.Cancelled()) {
     if (ask_for_holes_ &&
         holes.IsHole(walk_.offset_of(first), walk_.table_bytes)) {
@@ -195,17 +190,13 @@ void Walker::RunBatch(uint64_t batch, TableVisitor& visitor, HoleFinder& holes,
       ++first;
       continue;
     }
+    if (!asked && state_.reader.from_disk()) {
+      asked = true;
+      ReadAheadOf(batch, first);
+    }
     const uint64_t group_end = GroupEnd(first, end);
-    const auto start = std::chrono::steady_clock::now();
     const std::vector<UnreadableRange> unreadable =
         ReadGroup(first, group_end, buffer);
-    if (!read_ahead && FromDisk(std::chrono::steady_clock::now() - start,
-                                (group_end - first) * walk_.table_bytes)) {
-      ReadAhead(group_end, end);
-      read_ahead = true;
-      from_disk_ = true;
-      ReadAheadOf(batch);
-    }
     VisitGroup(first, group_end, buffer, unreadable, visitor, *sink);
     first = group_end;
   }

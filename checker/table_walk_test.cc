@@ -3,15 +3,21 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <random>
+#include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "checker/reference_map.h"
 #include "engine/format/byte_order.h"
 #include "engine/storage/faulty_file.h"
+#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -20,6 +26,9 @@ namespace qcow2::checker {
 namespace {
 
 using testing::Each;
+using testing::Gt;
+using testing::Le;
+using testing::SizeIs;
 
 constexpr uint64_t kTableBytes = 512;
 constexpr uint64_t kTables = 3000;
@@ -99,6 +108,35 @@ TableWalk WalkOver(const Tables& tables, Seen& seen, ReferenceMap& map) {
   return walk;
 }
 
+// A slow disk that keeps in mind what it was asked for ahead.
+class SlowFile : public ForwardingFile {
+ public:
+  explicit SlowFile(File& target) : ForwardingFile(target) {}
+  absl::StatusOr<size_t> Pread(uint64_t offset,
+                               std::span<std::byte> buffer) const override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return target().Pread(offset, buffer);
+  }
+  void Advise(Access access, ByteRange range) const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    asked_[access].push_back(range);
+  }
+  // What was asked for with `access`, by offset.
+  std::vector<ByteRange> Asked(Access access) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<ByteRange> ranges = asked_[access];
+    std::sort(ranges.begin(), ranges.end(),
+              [](const ByteRange& a, const ByteRange& b) {
+                return a.offset < b.offset;
+              });
+    return ranges;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::map<Access, std::vector<ByteRange>> asked_;
+};
+
 class TableWalkTest : public testing::TestWithParam<unsigned> {};
 
 TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
@@ -125,6 +163,45 @@ TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
                    references += clusters * cell.count;
                  });
   EXPECT_EQ(references, kTables * (kTableBytes / 8 + 1));
+}
+
+// With many threads, the table a late one begins with may be there already.
+TEST_P(TableWalkTest, ASlowDiskIsAskedAheadForNoTableTwice) {
+  const std::unique_ptr<Tables> tables = MakeTables();
+  SlowFile slow(tables->file);
+  CheckOptions options;
+  options.jobs = GetParam();
+  CheckState state(slow, options);
+  std::vector<std::byte> header(512);
+  state.reader.Read(0, header);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(*tables, seen, map));
+
+  // Those behind a long gap, and those a system reading in order comes upon.
+  std::vector<ByteRange> asked = slow.Asked(Access::kWillNeed);
+  const std::vector<ByteRange> following = slow.Asked(Access::kWillFollow);
+  EXPECT_THAT(asked, SizeIs(Gt(100u)));
+  EXPECT_THAT(following, SizeIs(Gt(10u)));
+  uint64_t gaps = 1;
+  for (uint64_t i = 1; i < kTables; ++i) {
+    gaps += tables->offsets[i] - tables->offsets[i - 1] >
+            kTableBytes + (uint64_t{16} << 10);
+  }
+  EXPECT_THAT(asked, SizeIs(Le(gaps)));
+  if (GetParam() == 1) {
+    EXPECT_THAT(asked, SizeIs(gaps));
+  }
+  asked.insert(asked.end(), following.begin(), following.end());
+  for (const uint64_t offset : tables->offsets) {
+    EXPECT_LE(std::count_if(asked.begin(), asked.end(),
+                            [&](const ByteRange& range) {
+                              return range.offset <= offset &&
+                                     offset < range.offset + range.length;
+                            }),
+              1)
+        << offset;
+  }
 }
 
 TEST_P(TableWalkTest, BadSectorsAreToldToThoseTheyConcern) {

@@ -31,7 +31,7 @@ absl::StatusOr<size_t> RateLimitedFile::Pread(
 }
 
 void RateLimitedFile::Advise(Access access, ByteRange range) const {
-  if (access == Access::kWillNeed) return;
+  if (access == Access::kWillNeed || access == Access::kWillFollow) return;
   target().Advise(access, range);
 }
 

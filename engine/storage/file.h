@@ -57,6 +57,8 @@ enum class Access {
   kRandom,      // Small reads here and there: read-ahead would be wasted.
   kSequential,  // From the front to the back.
   kWillNeed,    // Soon: start bringing it in now.
+  kWillFollow,  // As kWillNeed, right behind what will be read before it: a
+                // system that reads ahead of itself does better unasked.
   kDontNeed,    // Not again: its cache may go to others.
 };
 

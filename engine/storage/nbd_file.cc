@@ -154,7 +154,8 @@ bool NbdFile::TakeAhead(uint64_t offset, std::span<std::byte> buffer) const {
 
 void NbdFile::Advise(Access access, ByteRange range) const {
   const uint64_t size = connection_->exported().size;
-  if (access != Access::kWillNeed || range.offset >= size) return;
+  if (access != Access::kWillNeed && access != Access::kWillFollow) return;
+  if (range.offset >= size) return;
   if (range.length == 0 || range.length > size - range.offset) return;
   range = WholeBlocks(range);
   if (range.length > connection_->exported().request_max_bytes ||

@@ -67,8 +67,8 @@ class NbdFile : public File {
   // tell, or the wait is cancelled, the rest is called data.
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override;
 
-  // kWillNeed asks the server for the bytes at once, if they are not many; the
-  // Pread of them waits for the answer.
+  // kWillNeed and kWillFollow ask the server for the bytes at once, if they are
+  // not many; the Pread of them waits for the answer.
   void Advise(Access access, ByteRange range) const override;
 
   absl::Status Lock(LockRequest /*request*/) override {

@@ -133,7 +133,8 @@ TEST_F(NbdFileTest, ManyRequestsAreUnderWayAtOnce) {
   const auto file = OpenOrDie(server.address());
   const Clock::time_point begin = Clock::now();
   for (uint64_t i = 0; i < 10; ++i) {
-    file->Advise(Access::kWillNeed, {i * 100000, 4096});
+    file->Advise(i % 2 == 0 ? Access::kWillNeed : Access::kWillFollow,
+                 {i * 100000, 4096});
   }
   for (uint64_t i = 0; i < 10; ++i) {
     EXPECT_EQ(ReadText(*file, i * 100000, 4096),

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -45,7 +46,8 @@ absl::Status CheckKind(const struct stat& status, const std::string& path) {
       ", not a regular file or block device"));
 }
 
-int AdviceFor(Access access) {
+// Null: nothing to say.
+std::optional<int> AdviceFor(Access access) {
   switch (access) {
     case Access::kNormal:
       return POSIX_FADV_NORMAL;
@@ -55,6 +57,8 @@ int AdviceFor(Access access) {
       return POSIX_FADV_SEQUENTIAL;
     case Access::kWillNeed:
       return POSIX_FADV_WILLNEED;
+    case Access::kWillFollow:
+      return std::nullopt;
     case Access::kDontNeed:
       return POSIX_FADV_DONTNEED;
   }
@@ -245,12 +249,12 @@ absl::StatusOr<ByteRange> PosixFile::NextData(uint64_t offset) const {
 }
 
 void PosixFile::Advise(Access access, ByteRange range) const {
-  if (range.offset > kOffsetMax) return;
+  const std::optional<int> advice = AdviceFor(access);
+  if (!advice.has_value() || range.offset > kOffsetMax) return;
   const uint64_t length = std::min(range.length, kOffsetMax - range.offset);
   // Not being listened to is no error: only time is lost.
   static_cast<void>(posix_fadvise(descriptor_, static_cast<off_t>(range.offset),
-                                  static_cast<off_t>(length),
-                                  AdviceFor(access)));
+                                  static_cast<off_t>(length), *advice));
 }
 
 absl::Status PosixFile::Lock(LockRequest request) {

@@ -211,7 +211,7 @@ TEST_F(PosixFileTest, AdviceChangesNothing) {
   const auto file = OpenOrDie(Create("image", "abcdef"));
   for (const Access access :
        {Access::kNormal, Access::kRandom, Access::kSequential,
-        Access::kWillNeed, Access::kDontNeed}) {
+        Access::kWillNeed, Access::kWillFollow, Access::kDontNeed}) {
     file->Advise(access, {0, 0});
     file->Advise(access, {1, std::numeric_limits<uint64_t>::max()});
     file->Advise(access, {std::numeric_limits<uint64_t>::max(), 1});
