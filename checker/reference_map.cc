@@ -5,6 +5,8 @@
 #include <bit>
 #include <iterator>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "checker/coded_cells.h"
 
@@ -209,22 +211,32 @@ ReferenceMap::ReferenceMap(uint64_t first_cluster, uint64_t end_cluster,
 
 ReferenceMap::~ReferenceMap() = default;
 
+ReferenceMap::Writer::~Writer() {
+  Release();
+  while (!map_.queue_.Leave(this)) map_.AddQueued();
+}
+
 void ReferenceMap::Writer::Release() {
-  if (single_count_ > 0) ReleaseSingles(kSingles);
+  if (batch_.count > 0) ReleaseSingles(kSingles);
   ReleaseRanges();
 }
 
 void ReferenceMap::Writer::ReleaseSingles(size_t count) {
-  std::unique_lock<std::mutex> lock(map_.mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) {
-    // To sleep until the other thread is done takes longer than to go on.
-    full_at_ = std::min(single_count_ + kMaxRoom, kSingles);
-    if (single_count_ + count <= kSingles) return;
-    lock.lock();
+  if (batch_.count + count <= kSingles && !map_.queue_.IsTaker(this)) {
+    full_at_ = kSingles;
+    return;
   }
-  map_.AddSingles(std::span(singles_).first(single_count_), weight_);
-  single_count_ = 0;
-  full_at_ = kMaxRoom;
+  batch_.weight = weight_;
+  if (map_.queue_.TakesIn(this, batch_)) {
+    map_.AddBatch(batch_);
+    map_.AddQueued();
+    // Few at a time, since they are still at hand.
+    full_at_ = kMaxRoom;
+  } else {
+    batch_.singles.resize(kSingles);
+    full_at_ = kSingles;
+  }
+  batch_.count = 0;
 }
 
 void ReferenceMap::Writer::ReleaseRanges() {
@@ -274,6 +286,16 @@ uint64_t* ReferenceMap::WordOf(uint64_t cluster) {
     return nullptr;
   }
   return slots_[place].codes + cluster % kChunkClusters / kCodesPerWord;
+}
+
+void ReferenceMap::AddBatch(const SingleBatch& batch) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  AddSingles(std::span(batch.singles).first(batch.count), batch.weight);
+}
+
+void ReferenceMap::AddQueued() {
+  std::optional<SingleBatch> batch;
+  while ((batch = queue_.Next(std::move(batch)))) AddBatch(*batch);
 }
 
 void ReferenceMap::AddSingles(std::span<const Single> singles,

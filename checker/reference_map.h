@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "checker/coded_cells.h"
+#include "checker/hand_over_queue.h"
 #include "checker/reference_cell.h"
 
 namespace qcow2::checker {
@@ -60,13 +61,24 @@ class ReferenceMap {
     uint32_t flags;
   };
 
+  // Singles as one thread hands them to another.
+  struct SingleBatch {
+    std::vector<Single> singles;
+    size_t count = 0;     // how many of them
+    uint64_t weight = 0;  // references each
+  };
+
   // A thread's way in. Keeps references back and adds many at a time: one lock
   // for all of them, and one that is free again before anybody waits long.
+  // Singles are added by one of the threads for all of them, since each is
+  // another place of the map: the places would go to and fro between the
+  // processors' caches.
   class Writer {
    public:
-    explicit Writer(ReferenceMap& map)
-        : map_(map), singles_(kSingles), ranges_(kRanges) {}
-    ~Writer() { Release(); }
+    explicit Writer(ReferenceMap& map) : map_(map), ranges_(kRanges) {
+      batch_.singles.resize(kSingles);
+    }
+    ~Writer();
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
@@ -98,31 +110,30 @@ class ReferenceMap {
         Release();
         weight_ = weight;
       }
-      return singles_.data() + single_count_;
+      return batch_.singles.data() + batch_.count;
     }
     Single* MakeRoom(Single* next, size_t count) {
-      single_count_ = static_cast<size_t>(next - singles_.data());
-      if (single_count_ + count > full_at_) ReleaseSingles(count);
-      return singles_.data() + single_count_;
+      Close(next);
+      if (batch_.count + count > full_at_) ReleaseSingles(count);
+      return batch_.singles.data() + batch_.count;
     }
     void Close(const Single* next) {
-      single_count_ = static_cast<size_t>(next - singles_.data());
+      batch_.count = static_cast<size_t>(next - batch_.singles.data());
     }
 
    private:
-    static constexpr size_t kSingles = 8 * kMaxRoom;
+    static constexpr size_t kSingles = 4 * kMaxRoom;
     static constexpr size_t kRanges = 1024;
 
-    // Adds the singles kept back, unless somebody else is adding and there is
-    // still room for `count` more.
+    // Adds the singles kept back or hands them over, unless another thread adds
+    // and there is still room for `count` more.
     void ReleaseSingles(size_t count);
     void ReleaseRanges();
 
     ReferenceMap& map_;
-    std::vector<Single> singles_;
+    SingleBatch batch_;
     std::vector<Range> ranges_;
-    size_t single_count_ = 0;
-    size_t full_at_ = kMaxRoom;  // with so many it is time to add them
+    size_t full_at_ = kMaxRoom;  // with so many singles it is time to add them
     size_t range_count_ = 0;
     uint64_t weight_ = 0;
   };
@@ -160,6 +171,12 @@ class ReferenceMap {
     uint64_t* codes = nullptr;
   };
 
+  // Batches that wait to be added: half a megabyte.
+  static constexpr size_t kMaxQueued = 16;
+
+  void AddBatch(const SingleBatch& batch);
+  // Adds what other threads have handed over to the one that calls.
+  void AddQueued();
   // The caller holds the lock.
   void AddSingles(std::span<const Single> singles, uint64_t weight);
   // Adds as many of the first ones as can be added to codes; returns how many.
@@ -183,6 +200,7 @@ class ReferenceMap {
 
   const uint64_t first_cluster_;
   const uint64_t memory_limit_bytes_;
+  HandOverQueue<SingleBatch> queue_{kMaxQueued};
   // Guards all that follows as long as there are writers.
   std::mutex mutex_;
   uint64_t end_cluster_;

@@ -1,0 +1,150 @@
+#include "checker/hand_over_queue.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace qcow2::checker {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+using Batch = std::vector<int>;
+using Queue = HandOverQueue<Batch>;
+
+// What Next has, as the taker takes it in.
+std::vector<int> TakeAll(Queue& queue) {
+  std::vector<int> all;
+  std::optional<Batch> batch;
+  while ((batch = queue.Next(std::move(batch)))) {
+    all.insert(all.end(), batch->begin(), batch->end());
+    batch->clear();
+  }
+  return all;
+}
+
+TEST(HandOverQueueTest, TheFirstTakesInWhatTheOthersCollect) {
+  const char a = 0;
+  const char b = 0;
+  Queue queue(4);
+  EXPECT_TRUE(queue.IsTaker(&a));
+  EXPECT_TRUE(queue.IsTaker(&b));
+  Batch batch = {1};
+  EXPECT_TRUE(queue.TakesIn(&a, batch));
+  EXPECT_THAT(batch, ElementsAre(1));
+  EXPECT_THAT(TakeAll(queue), IsEmpty());
+  EXPECT_TRUE(queue.IsTaker(&a));
+  EXPECT_FALSE(queue.IsTaker(&b));
+
+  batch = {2, 3};
+  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  EXPECT_THAT(batch, IsEmpty());
+  batch = {4};
+  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  batch = {5};
+  EXPECT_TRUE(queue.TakesIn(&a, batch));
+  EXPECT_THAT(TakeAll(queue), ElementsAre(2, 3, 4));
+}
+
+TEST(HandOverQueueTest, BatchesAreUsedAgain) {
+  const char a = 0;
+  const char b = 0;
+  Queue queue(4);
+  Batch batch;
+  EXPECT_TRUE(queue.TakesIn(&a, batch));
+  EXPECT_THAT(TakeAll(queue), IsEmpty());
+  batch = {1, 2, 3};
+  const int* const place = batch.data();
+  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  EXPECT_THAT(TakeAll(queue), ElementsAre(1, 2, 3));
+  batch = {4};
+  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  EXPECT_EQ(batch.data(), place);
+}
+
+TEST(HandOverQueueTest, AFullQueueGoesToWhoFindsItUnattended) {
+  const char a = 0;
+  const char b = 0;
+  Queue queue(2);
+  Batch batch;
+  EXPECT_TRUE(queue.TakesIn(&a, batch));
+  EXPECT_THAT(TakeAll(queue), IsEmpty());
+  for (const int i : {1, 2}) {
+    batch = {i};
+    EXPECT_FALSE(queue.TakesIn(&b, batch));
+  }
+  batch = {3};
+  EXPECT_TRUE(queue.TakesIn(&b, batch));
+  EXPECT_THAT(batch, ElementsAre(3));
+  EXPECT_THAT(TakeAll(queue), ElementsAre(1, 2));
+  EXPECT_TRUE(queue.IsTaker(&b));
+  EXPECT_FALSE(queue.IsTaker(&a));
+}
+
+TEST(HandOverQueueTest, WhoLeavesTakesInTheRest) {
+  const char a = 0;
+  const char b = 0;
+  Queue queue(4);
+  Batch batch;
+  EXPECT_TRUE(queue.TakesIn(&a, batch));
+  EXPECT_THAT(TakeAll(queue), IsEmpty());
+  batch = {1};
+  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  EXPECT_TRUE(queue.Leave(&b));
+  EXPECT_FALSE(queue.Leave(&a));
+  EXPECT_THAT(TakeAll(queue), ElementsAre(1));
+  EXPECT_TRUE(queue.Leave(&a));
+  EXPECT_TRUE(queue.IsTaker(&b));
+}
+
+// Each of many threads hands over numbers; none may be lost, and no two may
+// take in at a time. A small queue, so that they wait for room.
+TEST(HandOverQueueTest, NothingIsLostAndOneTakesInAtATime) {
+  constexpr int kThreads = 8;
+  constexpr int kBatches = 2000;
+  Queue queue(3);
+  std::atomic<int> taking_in{0};
+  std::atomic<int> together{0};
+  int64_t sum = 0;  // the taker's alone
+  const auto take_in = [&](std::optional<Batch> batch) {
+    if (++taking_in > 1) ++together;
+    do {
+      if (batch.has_value()) {
+        for (const int number : *batch) sum += number;
+        batch->clear();
+      }
+      // Before Next, which may make another thread the taker.
+      --taking_in;
+      batch = queue.Next(std::move(batch));
+      if (batch.has_value() && ++taking_in > 1) ++together;
+    } while (batch.has_value());
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      Batch batch;
+      for (int i = 0; i < kBatches; ++i) {
+        batch.push_back(thread * kBatches + i);
+        if (queue.TakesIn(&threads[thread], batch)) {
+          take_in(std::exchange(batch, {}));
+        }
+      }
+      while (!queue.Leave(&threads[thread])) take_in(std::nullopt);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  constexpr int64_t kNumbers = int64_t{kThreads} * kBatches;
+  EXPECT_EQ(sum, kNumbers * (kNumbers - 1) / 2);
+  EXPECT_EQ(together, 0);
+}
+
+}  // namespace
+}  // namespace qcow2::checker
