@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "checker/pass_findings.h"
-#include "engine/format/byte_order.h"
 #include "engine/format/feature_name_table.h"
 #include "engine/format/header_extension.h"
 
@@ -41,25 +40,6 @@ Finding ExtensionFinding(Problem problem, uint32_t type, uint64_t offset) {
   finding.location.field = ExtensionTypeName(type);
   finding.detail = DescribeType(type);
   return finding;
-}
-
-// Where the extensions begin. With a header_length that cannot be true, where
-// one of the known extensions stands behind a header of a usual length; 0 if
-// nowhere.
-uint64_t ExtensionsBegin(const Header& header,
-                         std::span<const std::byte> cluster) {
-  if (header.version < 3) return kHeaderLengthV2;
-  if (header.header_length >= kHeaderLengthV3 &&
-      header.header_length <= cluster.size()) {
-    return header.header_length;
-  }
-  for (const uint32_t length : {kHeaderLengthKnown, kHeaderLengthV3}) {
-    const uint32_t type = LoadBe32Padded(cluster, length);
-    if (type != kExtensionEnd && !ExtensionTypeName(type).empty()) {
-      return length;
-    }
-  }
-  return 0;
 }
 
 // QEMU takes a backing file name inside the header for the end of the area.
@@ -251,7 +231,7 @@ void JudgeFeatures(CheckState& state, std::span<const FeatureName> names) {
 void JudgeHeaderExtensions(CheckState& state,
                            std::span<const std::byte> first_cluster) {
   const Header& header = state.model.header;
-  const uint64_t begin = ExtensionsBegin(header, first_cluster);
+  const uint64_t begin = HeaderExtensionsBegin(header, first_cluster);
   if (begin == 0 || QemuSeesNoExtensions(state)) {
     state.model.references_incomplete = true;
     JudgeFeatures(state, {});

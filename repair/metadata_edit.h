@@ -22,24 +22,12 @@
 #include "engine/format/header.h"
 #include "engine/storage/file.h"
 #include "engine/storage/overlay_file.h"
+#include "repair/header_fields.h"
 #include "repair/plan.h"
 #include "repair/repair_context.h"
 #include "repair/stored_refcounts.h"
 
 namespace qcow2::repair {
-
-// Where fields of the header stand, in bytes from the start of the image.
-inline constexpr uint64_t kBackingFileOffsetAt = 8;
-inline constexpr uint64_t kCryptMethodAt = 32;
-inline constexpr uint64_t kL1SizeAt = 36;
-inline constexpr uint64_t kRefcountTableClustersAt = 56;
-inline constexpr uint64_t kSnapshotCountAt = 60;
-inline constexpr uint64_t kSnapshotsOffsetAt = 64;
-inline constexpr uint64_t kIncompatibleFeaturesAt = 72;
-inline constexpr uint64_t kAutoclearFeaturesAt = 88;
-inline constexpr uint64_t kHeaderLengthAt = 100;
-inline constexpr uint64_t kCompressionTypeAt = 104;
-inline constexpr uint64_t kPaddingAt = 105;
 
 // The first finding of `problem`, whatever its severity, or null.
 const checker::Finding* FindingOf(const checker::CheckReport& report,

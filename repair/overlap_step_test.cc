@@ -181,6 +181,16 @@ TEST(OverlapStepTest, TheLuksHeaderMovesAway) {
               BytesAt(image.file(), image.OffsetOf(kLuksHeader), kClusterSize));
 }
 
+TEST(OverlapStepTest, ExtensionsAreFoundBehindAHeaderOfNoLength) {
+  FullImage image;
+  image.header.header_length = 0;
+  image.WriteBe64(kExtensionsBegin + 8 + 16, image.OffsetOf(kL1));
+  const StepRun run(image.file());
+  EXPECT_TRUE(HasOverlap(run.before));
+  EXPECT_FALSE(HasOverlap(run.after)) << Describe(run.after);
+  ExpectReadsTheSame(image.file(), *run.view);
+}
+
 // Neither the header nor the guest's cluster can move; what hangs on the
 // header stays with it, for writing there would change what the guest reads.
 TEST(OverlapStepTest, WithLuksAGuestClusterOnTheHeaderIsLeft) {

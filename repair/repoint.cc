@@ -14,6 +14,7 @@
 #include "engine/format/l1_entry.h"
 #include "engine/format/l2_entry.h"
 #include "engine/status_macros.h"
+#include "repair/header_fields.h"
 #include "repair/table_places.h"
 #include "repair/view_edit.h"
 
@@ -91,7 +92,7 @@ absl::Status Repointer::RepointExtension(uint32_t type, uint64_t position,
   std::vector<std::byte> first(geometry_.cluster_size());
   RETURN_IF_ERROR(ReadZeroFilled(view_, 0, first));
   const HeaderExtensions extensions = DecodeHeaderExtensions(
-      first, model_.header.header_length,
+      first, HeaderExtensionsBegin(model_.header, first),
       ExtensionAreaEndOffset(model_.header, geometry_.cluster_size()));
   const HeaderExtension* extension = extensions.Find(type);
   if (extension == nullptr || extension->length < position + 8) {
@@ -100,16 +101,13 @@ absl::Status Repointer::RepointExtension(uint32_t type, uint64_t position,
   return WriteWord(extension->offset + kExtensionHeadBytes + position, offset);
 }
 
+// Field by field, since a step before may have mended others.
 absl::Status Repointer::RepointHeader() {
-  Header header = model_.header;
-  bool changed = false;
   for (const auto& [owner, offset] : moved_.named_by_header) {
     if (owner == checker::kOwnerActiveL1) {
-      header.l1_table_offset = HostOffset(offset);
-      changed = true;
+      RETURN_IF_ERROR(WriteWord(kL1TableOffsetAt, offset));
     } else if (owner == checker::kOwnerSnapshotTable) {
-      header.snapshots_offset = HostOffset(offset);
-      changed = true;
+      RETURN_IF_ERROR(WriteWord(kSnapshotsOffsetAt, offset));
     } else if (owner == checker::kOwnerBitmapDirectory) {
       RETURN_IF_ERROR(RepointExtension(kExtensionBitmaps,
                                        kDirectoryOffsetPosition, offset));
@@ -118,7 +116,7 @@ absl::Status Repointer::RepointHeader() {
           RepointExtension(kExtensionLuks, kLuksOffsetPosition, offset));
     }
   }
-  return changed ? WriteHeader(view_, header) : absl::OkStatus();
+  return absl::OkStatus();
 }
 
 absl::Status Repointer::RepointSnapshots() {

@@ -58,6 +58,22 @@ const HeaderExtension* HeaderExtensions::Find(uint32_t type) const {
   return found == extensions.end() ? nullptr : &*found;
 }
 
+uint64_t HeaderExtensionsBegin(const Header& header,
+                               std::span<const std::byte> first_cluster) {
+  if (header.version < 3) return kHeaderLengthV2;
+  if (header.header_length >= kHeaderLengthV3 &&
+      header.header_length <= first_cluster.size()) {
+    return header.header_length;
+  }
+  for (const uint32_t length : {kHeaderLengthKnown, kHeaderLengthV3}) {
+    const uint32_t type = LoadBe32Padded(first_cluster, length);
+    if (type != kExtensionEnd && !ExtensionTypeName(type).empty()) {
+      return length;
+    }
+  }
+  return 0;
+}
+
 uint64_t ExtensionAreaEndOffset(const Header& header, uint64_t cluster_size) {
   const uint64_t name = header.backing_file_offset.value();
   const bool name_in_cluster =

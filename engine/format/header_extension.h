@@ -73,6 +73,12 @@ struct HeaderExtensions {
   const HeaderExtension* Find(uint32_t type) const;
 };
 
+// Where the extensions begin in `first_cluster`, the image's first one: at
+// header_length, if that can be true. If not, where one of the known extensions
+// stands behind a header of a usual length; 0 if nowhere.
+uint64_t HeaderExtensionsBegin(const Header& header,
+                               std::span<const std::byte> first_cluster);
+
 // Where extensions of an image with `header` must end: at the backing file's
 // name if that lies in cluster 0 behind the header, else with cluster 0.
 uint64_t ExtensionAreaEndOffset(const Header& header, uint64_t cluster_size);

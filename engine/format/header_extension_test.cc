@@ -144,6 +144,25 @@ TEST(HeaderExtensionTest, AreaEndsAtTheBackingNameInCluster0) {
   EXPECT_EQ(ExtensionAreaEndOffset(header, 65536), 65536u);
 }
 
+TEST(HeaderExtensionTest, TheAreaIsFoundBehindAHeaderOfNoLength) {
+  std::vector<std::byte> cluster(512);
+  Header header;
+  header.version = 3;
+  for (const uint32_t length : {0u, 103u, 513u}) {
+    header.header_length = length;
+    EXPECT_EQ(HeaderExtensionsBegin(header, cluster), 0u) << length;
+  }
+  for (const uint32_t begin : {kHeaderLengthV3, kHeaderLengthKnown}) {
+    std::vector<std::byte> with = cluster;
+    StoreBe32(&with[begin], kExtensionBitmaps);
+    EXPECT_EQ(HeaderExtensionsBegin(header, with), begin);
+  }
+  header.header_length = 200;
+  EXPECT_EQ(HeaderExtensionsBegin(header, cluster), 200u);
+  header.version = 2;
+  EXPECT_EQ(HeaderExtensionsBegin(header, cluster), kHeaderLengthV2);
+}
+
 TEST(HeaderExtensionTest, KnownTypesHaveNames) {
   EXPECT_EQ(ExtensionTypeName(kExtensionBitmaps), "bitmaps");
   EXPECT_EQ(ExtensionTypeName(kExtensionLuks), "LUKS header pointer");
