@@ -133,11 +133,11 @@ TEST(HandOverQueueTest, NothingIsLostAndOneTakesInAtATime) {
       Batch batch;
       for (int i = 0; i < kBatches; ++i) {
         batch.push_back(thread * kBatches + i);
-        if (queue.TakesIn(&threads[thread], batch)) {
+        if (queue.TakesIn(&batch, batch)) {
           take_in(std::exchange(batch, {}));
         }
       }
-      while (!queue.Leave(&threads[thread])) take_in(std::nullopt);
+      while (!queue.Leave(&batch)) take_in(std::nullopt);
     });
   }
   for (std::thread& thread : threads) thread.join();
