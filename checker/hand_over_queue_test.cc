@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -31,83 +30,77 @@ std::vector<int> TakeAll(Queue& queue) {
   return all;
 }
 
-TEST(HandOverQueueTest, TheFirstTakesInWhatTheOthersCollect) {
-  const char a = 0;
-  const char b = 0;
-  Queue queue(4);
-  EXPECT_TRUE(queue.IsTaker(&a));
-  EXPECT_TRUE(queue.IsTaker(&b));
-  Batch batch = {1};
-  EXPECT_TRUE(queue.TakesIn(&a, batch));
-  EXPECT_THAT(batch, ElementsAre(1));
-  EXPECT_THAT(TakeAll(queue), IsEmpty());
-  EXPECT_TRUE(queue.IsTaker(&a));
-  EXPECT_FALSE(queue.IsTaker(&b));
+// Two members of a queue.
+class HandOverQueueTest : public testing::Test {
+ protected:
+  // A becomes the taker; there is nothing to take in yet.
+  void LetATakeIn() {
+    Batch batch;
+    EXPECT_TRUE(queue_.TakesIn(&a_, batch));
+    EXPECT_THAT(TakeAll(queue_), IsEmpty());
+  }
+  // B has a batch, which goes into the queue.
+  void HandOverFromB(Batch batch) {
+    EXPECT_FALSE(queue_.TakesIn(&b_, batch));
+    EXPECT_THAT(batch, IsEmpty());
+  }
 
-  batch = {2, 3};
-  EXPECT_FALSE(queue.TakesIn(&b, batch));
-  EXPECT_THAT(batch, IsEmpty());
-  batch = {4};
-  EXPECT_FALSE(queue.TakesIn(&b, batch));
-  batch = {5};
-  EXPECT_TRUE(queue.TakesIn(&a, batch));
-  EXPECT_THAT(TakeAll(queue), ElementsAre(2, 3, 4));
+  const char a_ = 0;
+  const char b_ = 0;
+  Queue queue_{2};
+};
+
+TEST_F(HandOverQueueTest, TheFirstTakesInWhatTheOthersCollect) {
+  EXPECT_TRUE(queue_.IsTaker(&a_));
+  EXPECT_TRUE(queue_.IsTaker(&b_));
+  LetATakeIn();
+  EXPECT_TRUE(queue_.IsTaker(&a_));
+  EXPECT_FALSE(queue_.IsTaker(&b_));
+
+  HandOverFromB({2, 3});
+  HandOverFromB({4});
+  Batch batch = {5};
+  EXPECT_TRUE(queue_.TakesIn(&a_, batch));
+  EXPECT_THAT(batch, ElementsAre(5));
+  EXPECT_THAT(TakeAll(queue_), ElementsAre(2, 3, 4));
 }
 
-TEST(HandOverQueueTest, BatchesAreUsedAgain) {
-  const char a = 0;
-  const char b = 0;
-  Queue queue(4);
-  Batch batch;
-  EXPECT_TRUE(queue.TakesIn(&a, batch));
-  EXPECT_THAT(TakeAll(queue), IsEmpty());
-  batch = {1, 2, 3};
+TEST_F(HandOverQueueTest, BatchesAreUsedAgain) {
+  LetATakeIn();
+  Batch batch = {1, 2, 3};
   const int* const place = batch.data();
-  EXPECT_FALSE(queue.TakesIn(&b, batch));
-  EXPECT_THAT(TakeAll(queue), ElementsAre(1, 2, 3));
+  EXPECT_FALSE(queue_.TakesIn(&b_, batch));
+  EXPECT_THAT(TakeAll(queue_), ElementsAre(1, 2, 3));
   batch = {4};
-  EXPECT_FALSE(queue.TakesIn(&b, batch));
+  EXPECT_FALSE(queue_.TakesIn(&b_, batch));
   EXPECT_EQ(batch.data(), place);
 }
 
-TEST(HandOverQueueTest, AFullQueueGoesToWhoFindsItUnattended) {
-  const char a = 0;
-  const char b = 0;
-  Queue queue(2);
-  Batch batch;
-  EXPECT_TRUE(queue.TakesIn(&a, batch));
-  EXPECT_THAT(TakeAll(queue), IsEmpty());
-  for (const int i : {1, 2}) {
-    batch = {i};
-    EXPECT_FALSE(queue.TakesIn(&b, batch));
-  }
-  batch = {3};
-  EXPECT_TRUE(queue.TakesIn(&b, batch));
+TEST_F(HandOverQueueTest, AFullQueueGoesToWhoFindsItUnattended) {
+  LetATakeIn();
+  HandOverFromB({1});
+  HandOverFromB({2});
+  Batch batch = {3};
+  EXPECT_TRUE(queue_.TakesIn(&b_, batch));
   EXPECT_THAT(batch, ElementsAre(3));
-  EXPECT_THAT(TakeAll(queue), ElementsAre(1, 2));
-  EXPECT_TRUE(queue.IsTaker(&b));
-  EXPECT_FALSE(queue.IsTaker(&a));
+  EXPECT_THAT(TakeAll(queue_), ElementsAre(1, 2));
+  EXPECT_TRUE(queue_.IsTaker(&b_));
+  EXPECT_FALSE(queue_.IsTaker(&a_));
 }
 
-TEST(HandOverQueueTest, WhoLeavesTakesInTheRest) {
-  const char a = 0;
-  const char b = 0;
-  Queue queue(4);
-  Batch batch;
-  EXPECT_TRUE(queue.TakesIn(&a, batch));
-  EXPECT_THAT(TakeAll(queue), IsEmpty());
-  batch = {1};
-  EXPECT_FALSE(queue.TakesIn(&b, batch));
-  EXPECT_TRUE(queue.Leave(&b));
-  EXPECT_FALSE(queue.Leave(&a));
-  EXPECT_THAT(TakeAll(queue), ElementsAre(1));
-  EXPECT_TRUE(queue.Leave(&a));
-  EXPECT_TRUE(queue.IsTaker(&b));
+TEST_F(HandOverQueueTest, WhoLeavesTakesInTheRest) {
+  LetATakeIn();
+  HandOverFromB({1});
+  EXPECT_TRUE(queue_.Leave(&b_));
+  EXPECT_FALSE(queue_.Leave(&a_));
+  EXPECT_THAT(TakeAll(queue_), ElementsAre(1));
+  EXPECT_TRUE(queue_.Leave(&a_));
+  EXPECT_TRUE(queue_.IsTaker(&b_));
 }
 
 // Each of many threads hands over numbers; none may be lost, and no two may
 // take in at a time. A small queue, so that they wait for room.
-TEST(HandOverQueueTest, NothingIsLostAndOneTakesInAtATime) {
+TEST(HandOverQueueThreadsTest, NothingIsLostAndOneTakesInAtATime) {
   constexpr int kThreads = 8;
   constexpr int kBatches = 2000;
   Queue queue(3);

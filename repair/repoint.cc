@@ -16,7 +16,6 @@
 #include "engine/status_macros.h"
 #include "repair/header_fields.h"
 #include "repair/table_places.h"
-#include "repair/view_edit.h"
 
 namespace qcow2::repair {
 namespace {
