@@ -3,15 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <span>
-#include <thread>
 #include <vector>
 
 #include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
+#include "engine/storage/slow_file.h"
 
 namespace qcow2::checker {
 namespace {
@@ -99,17 +96,6 @@ TEST_F(MetadataReaderTest, CountsBytesAndProgress) {
   EXPECT_EQ(progress_.done_bytes, 350u);
   EXPECT_EQ(progress_.total_bytes, 5000u);
 }
-
-// A disk that takes its time.
-class SlowFile : public ForwardingFile {
- public:
-  using ForwardingFile::ForwardingFile;
-  absl::StatusOr<size_t> Pread(uint64_t offset,
-                               std::span<std::byte> buffer) const override {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return target().Pread(offset, buffer);
-  }
-};
 
 TEST_F(MetadataReaderTest, TellsADiskByItsReads) {
   SlowFile slow(memory_);

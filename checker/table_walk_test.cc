@@ -3,22 +3,20 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "checker/reference_map.h"
 #include "engine/format/byte_order.h"
 #include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
+#include "engine/storage/slow_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -109,14 +107,9 @@ TableWalk WalkOver(const Tables& tables, Seen& seen, ReferenceMap& map) {
 }
 
 // A slow disk that keeps in mind what it was asked for ahead.
-class SlowFile : public ForwardingFile {
+class AskedFile : public SlowFile {
  public:
-  explicit SlowFile(File& target) : ForwardingFile(target) {}
-  absl::StatusOr<size_t> Pread(uint64_t offset,
-                               std::span<std::byte> buffer) const override {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return target().Pread(offset, buffer);
-  }
+  using SlowFile::SlowFile;
   void Advise(Access access, ByteRange range) const override {
     const std::lock_guard<std::mutex> lock(mutex_);
     asked_[access].push_back(range);
@@ -168,7 +161,7 @@ TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
 // With many threads, the table a late one begins with may be there already.
 TEST_P(TableWalkTest, ASlowDiskIsAskedAheadForNoTableTwice) {
   const std::unique_ptr<Tables> tables = MakeTables();
-  SlowFile slow(tables->file);
+  AskedFile slow(tables->file);
   CheckOptions options;
   options.jobs = GetParam();
   CheckState state(slow, options);
