@@ -237,11 +237,12 @@ void FindingProof::JudgeProblem(const ProblemRow& row) {
       NewPlaces(known, FindingsOf(planned_.after, row.problem, all_after));
   const bool saw_all = SawAll();
   if (all_before && all_after) {
+    if (fresh.empty()) return;
     const checker::ClusterSet clusters = ClustersOf(known);
     for (const Finding* finding : fresh) {
       if (!saw_all && OutOfSight(*finding)) continue;
-      if (IsKeptCount(*finding) || IsKeptForSuspects(*finding, clusters))
-        continue;
+      if (IsKeptCount(*finding)) continue;
+      if (IsKeptForSuspects(*finding, clusters)) continue;
       log_.Fail(ProofFailure::Kind::kNewProblem,
                 absl::StrCat("new damage (", std::string(row.code),
                              "): ", DescribeFinding(*finding)));
