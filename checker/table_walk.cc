@@ -69,8 +69,8 @@ class Walker {
   void ReadAhead(uint64_t first, uint64_t end) const;
   // Where the tables of a group, [first, end), lie.
   ByteRange RangeOf(uint64_t first, uint64_t end) const;
-  // Whether table `index` lies close behind the one before it.
-  bool FollowsTheLast(uint64_t index) const;
+  // Whether a table at `offset` lies close behind one at `last`.
+  bool Follows(uint64_t last, uint64_t offset) const;
   // The end of the group of close tables that begins at `first`.
   uint64_t GroupEnd(uint64_t first, uint64_t end) const;
 
@@ -100,18 +100,21 @@ class Walker {
 uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
   const uint64_t begin_offset = walk_.offset_of(first);
   uint64_t next = first + 1;
-  while (next < end && FollowsTheLast(next) &&
-         walk_.offset_of(next) - begin_offset + walk_.table_bytes <=
-             kReadBytes) {
+  uint64_t last = begin_offset;
+  // There can be millions of tables: each is asked for its place once.
+  while (next < end) {
+    const uint64_t offset = walk_.offset_of(next);
+    if (!Follows(last, offset) ||
+        offset - begin_offset + walk_.table_bytes > kReadBytes) {
+      break;
+    }
+    last = offset;
     ++next;
   }
   return next;
 }
 
-bool Walker::FollowsTheLast(uint64_t index) const {
-  if (index == 0) return false;
-  const uint64_t last = walk_.offset_of(index - 1);
-  const uint64_t offset = walk_.offset_of(index);
+bool Walker::Follows(uint64_t last, uint64_t offset) const {
   return offset >= last && offset <= last + walk_.table_bytes + kMaxGapBytes;
 }
 
@@ -144,9 +147,11 @@ void Walker::ReadAheadOf(uint64_t batch, uint64_t first) {
 void Walker::ReadAhead(uint64_t first, uint64_t end) const {
   while (first < end) {
     const uint64_t group_end = GroupEnd(first, end);
+    const ByteRange range = RangeOf(first, group_end);
+    const bool follows =
+        first > 0 && Follows(walk_.offset_of(first - 1), range.offset);
     state_.reader.file().Advise(
-        FollowsTheLast(first) ? Access::kWillFollow : Access::kWillNeed,
-        RangeOf(first, group_end));
+        follows ? Access::kWillFollow : Access::kWillNeed, range);
     first = group_end;
   }
 }
