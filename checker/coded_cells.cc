@@ -72,20 +72,7 @@ uint32_t EndOfLikeCodes(const uint64_t* words, uint32_t index, uint32_t limit) {
 
 namespace {
 
-// A set of the clusters of one word: bit 4i stands for the i-th.
-using ClusterBits = uint64_t;
-
-uint64_t Members(ClusterBits bits) {
-  // Up to two of them in each byte; multiplied, they add up in the highest.
-  constexpr uint64_t kEachByte = 0x0101010101010101;
-  return ((bits & kEachByte) + (bits >> 4 & kEachByte)) * kEachByte >> 56;
-}
-
-// What the counts of the clusters of one word are.
-struct StoredCounts {
-  ClusterBits ones = 0;
-  ClusterBits others = 0;  // neither 0 nor 1
-};
+using StoredCounts = UsualPass<4>::StoredCounts;
 
 StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
   StoredCounts stored;
@@ -115,52 +102,19 @@ StoredCounts CountsAt(const std::byte* counts) {
   return others == 0 ? stored : CountsAt(counts, kCodesPerWord);
 }
 
-// Goes on word by word, or with fewer clusters at the end.
-class UsualPass {
- public:
-  explicit UsualPass(bool pass_leaks) : pass_leaks_(pass_leaks) {}
-
-  // Returns how many of the `clusters` clusters are passed; the others' bits
-  // must be 0.
-  uint32_t Pass(uint64_t codes, const StoredCounts& stored, uint32_t clusters) {
-    const ClusterBits odd = (codes >> 2 | codes >> 3) & kEachCode;
-    const ClusterBits used = (codes | codes >> 1) & kEachCode;
-    ClusterBits leaked = stored.ones & ~used & ~odd;
-    ClusterBits stop = odd | stored.others | (stored.ones ^ used);
-    if (pass_leaks_ && !(first_ && (leaked & 1) != 0)) stop &= ~leaked;
-    first_ = false;
-    uint32_t passed = clusters;
-    if (stop != 0) {
-      passed = static_cast<uint32_t>(std::countr_zero(stop)) / 4;
-      leaked &= (stop & (0 - stop)) - 1;
-    }
-    CountLeaked(leaked);
-    return passed;
-  }
-
-  uint64_t leaked() const { return leaked_; }
-  uint64_t leaked_runs() const { return leaked_runs_; }
-
- private:
-  void CountLeaked(ClusterBits leaked) {
-    leaked_ += Members(leaked);
-    leaked_runs_ += Members(leaked & ~(leaked << 4 | last_leaked_));
-    last_leaked_ = leaked >> 60;
-  }
-
-  const bool pass_leaks_;
-  bool first_ = true;
-  uint64_t last_leaked_ = 0;  // 1 if the last cluster of the last word was
-  uint64_t leaked_ = 0;
-  uint64_t leaked_runs_ = 0;
-};
+uint32_t Pass(UsualPass<4>& pass, uint64_t codes, const StoredCounts& stored,
+              uint32_t clusters) {
+  const uint64_t odd = (codes >> 2 | codes >> 3) & kEachCode;
+  const uint64_t used = (codes | codes >> 1) & kEachCode;
+  return pass.Pass(used, odd, stored, clusters);
+}
 
 }  // namespace
 
 UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
                              uint32_t end, const std::byte* counts,
                              bool pass_leaks) {
-  UsualPass pass(pass_leaks);
+  UsualPass<4> pass(pass_leaks);
   uint32_t index = begin;
   const uint32_t shift = begin % kCodesPerWord * 4;
   uint32_t passed = kCodesPerWord;
@@ -168,7 +122,7 @@ UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
     const uint64_t* word = words + index / kCodesPerWord;
     uint64_t codes = *word >> shift;
     if (shift != 0) codes |= word[1] << (64 - shift);
-    passed = pass.Pass(codes, CountsAt(counts), kCodesPerWord);
+    passed = Pass(pass, codes, CountsAt(counts), kCodesPerWord);
     index += passed;
     counts += uint64_t{2} * kCodesPerWord;
   }
@@ -178,7 +132,7 @@ UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
     for (uint32_t i = 0; i < clusters; ++i) {
       codes |= uint64_t{CodeAt(words, index + i)} << (i * 4);
     }
-    index += pass.Pass(codes, CountsAt(counts, clusters), clusters);
+    index += Pass(pass, codes, CountsAt(counts, clusters), clusters);
   }
   return {index, pass.leaked(), pass.leaked_runs()};
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "checker/reference_cell.h"
+#include "checker/usual_clusters.h"
 
 namespace qcow2::checker {
 
@@ -75,18 +76,10 @@ uint32_t AddToCodes(uint64_t* words, uint32_t begin, uint32_t end,
 // The end, at most `limit`, of the run of codes like the one at `index`.
 uint32_t EndOfLikeCodes(const uint64_t* words, uint32_t index, uint32_t limit);
 
-// Clusters that need no closer look.
-struct UsualClusters {
-  uint64_t end = 0;          // behind the last one
-  uint64_t leaked = 0;       // those that nothing refers to, with a count of 1
-  uint64_t leaked_runs = 0;  // the runs these make
-};
-
 // How far, at most to `end`, the cells from `begin` on are as they usually are
 // and counted right: one of the first four codes, and the count in `counts`,
 // big-endian 16-bit counts from that of `begin` on, is that of the cell. With
-// `pass_leaks` leaked clusters are gone past and counted, too, but for one at
-// `begin`, since it may belong to a run that began before.
+// `pass_leaks` leaked clusters are passed over, too, as UsualPass says.
 UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
                              uint32_t end, const std::byte* counts,
                              bool pass_leaks);

@@ -33,6 +33,16 @@ class HandOverQueue {
     return taker_ == nullptr || taker_ == member;
   }
 
+  // True: `member` is to take in what it has itself, and then what Next has
+  // until there is none. False: another one is the taker.
+  bool BecomesTaker(const void* member) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (taker_ != nullptr && taker_ != member) return false;
+    taker_ = member;
+    taking_in_ = true;
+    return true;
+  }
+
   // True: `member` is to take in `batch` itself, and then what Next has until
   // there is none. False: `batch` was put into the queue, and is one to be used
   // again, or a new one. Waits for room in the queue while another member is

@@ -2,8 +2,9 @@
 //
 // Most of an image is regular: long runs of clusters with one reference each.
 // The map is cut into chunks; a chunk is a sorted list of runs as long as that
-// is small, then an array with four bits a cluster for the common cases, and
-// wider only where counts ask for it. What nothing refers to costs nothing.
+// is small, then bits for the usual references beside such a list, then an
+// array with four bits a cluster for the common cases, and wider only where
+// counts ask for it. What nothing refers to costs nothing.
 //
 // In memory only. Adding is thread-safe through one Writer a thread; reading
 // starts when all writers are gone.
@@ -21,13 +22,13 @@
 #include "checker/coded_cells.h"
 #include "checker/hand_over_queue.h"
 #include "checker/reference_cell.h"
+#include "checker/reference_chunk.h"
 
 namespace qcow2::checker {
 
 class ReferenceMap {
  public:
-  // Clusters per chunk.
-  static constexpr uint64_t kChunkClusters = 32768;
+  static constexpr uint64_t kChunkClusters = ReferenceChunk::kClusters;
 
   // Counts clusters from `first_cluster` up to `end_cluster`; adding outside
   // is ignored. When the chunks need more than `memory_limit_bytes` (0: no
@@ -38,8 +39,6 @@ class ReferenceMap {
   ~ReferenceMap();
   ReferenceMap(const ReferenceMap&) = delete;
   ReferenceMap& operator=(const ReferenceMap&) = delete;
-
-  class Chunk;
 
   // A reference to one cluster, kept back to be added with others: the cluster
   // and the flags (below 8) in one word, since there are millions of them.
@@ -120,6 +119,16 @@ class ReferenceMap {
     void Close(const Single* next) {
       batch_.count = static_cast<size_t>(next - batch_.singles.data());
     }
+    // Adds single_at(0) to single_at(count - 1) without keeping them, if this
+    // is the thread that adds for all; else does nothing and returns false.
+    // Also between Open and Close.
+    template <typename SingleAt>
+    bool AddAtOnce(size_t count, uint64_t weight, SingleAt single_at) {
+      if (!map_.queue_.BecomesTaker(this)) return false;
+      map_.AddSingles(count, weight, single_at);
+      map_.AddQueued();
+      return true;
+    }
 
    private:
     static constexpr size_t kSingles = 4 * kMaxRoom;
@@ -165,34 +174,38 @@ class ReferenceMap {
   uint64_t peak_memory_bytes() const { return peak_memory_bytes_; }
 
  private:
-  // A chunk, and its four-bit codes while it has that form.
+  // A chunk, and its bits or codes while it has one of these forms.
   struct Slot {
-    std::unique_ptr<Chunk> chunk;
+    std::unique_ptr<ReferenceChunk> chunk;
+    uint64_t* bits = nullptr;
     uint64_t* codes = nullptr;
   };
 
   // Batches that wait to be added: half a megabyte.
   static constexpr size_t kMaxQueued = 16;
 
-  void AddBatch(const SingleBatch& batch);
   // Adds what other threads have handed over to the one that calls.
   void AddQueued();
-  // The caller holds the lock.
-  void AddSingles(std::span<const Single> singles, uint64_t weight);
-  // Adds as many of the first ones as can be added to codes; returns how many.
-  size_t AddToCodes(std::span<const Single> singles,
-                    const CodeSumsByFlags& sums);
-  // The word with the cluster's code, or null if there is none.
-  uint64_t* WordOf(uint64_t cluster);
+  // Adds singles single_at(0) to single_at(count - 1).
+  template <typename SingleAt>
+  void AddSingles(size_t count, uint64_t weight, SingleAt single_at);
+  // The same from single_at(i) on, up to the first that is not simply added to
+  // bits or codes; returns its place, or `count`. The caller holds the lock.
+  // Every step counts here, since nearly all clusters of an image allocated in
+  // random order come along: a function of its own keeps all it needs in
+  // registers.
+  template <typename SingleAt>
+  [[gnu::noinline]] size_t AddPlainSingles(size_t i, size_t count,
+                                           uint64_t weight, SingleAt single_at);
   void AddRanges(std::span<const Range> ranges, uint64_t weight);
   void AddRange(Range range, uint64_t weight);
-  // Adds what can be added to codes, the usual form; `range` becomes the rest.
-  void AddToCodes(Range& range, const CodeSumsByFlags& sums);
+  // Adds what can be added to bits or codes; `range` becomes the rest.
+  void AddPlainRange(Range& range, uint64_t weight);
   void AddInChunk(Slot& slot, uint32_t begin, uint32_t end, uint64_t weight,
                   uint32_t flags);
   // Makes it if there is none. Good until the next call.
   Slot& SlotOf(uint64_t chunk_index);
-  const Chunk* FindChunk(uint64_t chunk_index) const;
+  const ReferenceChunk* FindChunk(uint64_t chunk_index) const;
   void AccountMemory(uint64_t bytes_before, uint64_t bytes);
   // Drops the upper half of the chunks and moves the end down to them.
   void ShrinkWindow();
@@ -212,66 +225,44 @@ class ReferenceMap {
   absl::flat_hash_map<uint64_t, Slot> others_;
 };
 
-// A chunk: the cells of kChunkClusters clusters. Not thread-safe.
-class ReferenceMap::Chunk {
- public:
-  Chunk() : runs_{{0, {}}} {}
-
-  void Add(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
-  // The four-bit codes, sixteen a word, the first in the low bits; null in
-  // other forms.
-  uint64_t* codes() { return codes_.empty() ? nullptr : codes_.data(); }
-  const uint64_t* codes() const {
-    return codes_.empty() ? nullptr : codes_.data();
+template <typename SingleAt>
+void ReferenceMap::AddSingles(size_t count, uint64_t weight,
+                              SingleAt single_at) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 0; i < count; ++i) {
+    i = AddPlainSingles(i, count, weight, single_at);
+    if (i == count) return;
+    const Single single = single_at(i);
+    AddRange({single.cluster(), 1, single.flags()}, weight);
   }
-  ReferenceCell At(uint32_t index) const;
-  // The end of the run of cells like the one at `index`, at most `limit`.
-  uint32_t RunEnd(uint32_t index, uint32_t limit) const;
-  uint64_t MemoryBytes() const;
+}
 
- private:
-  struct Run {
-    uint32_t begin;
-    ReferenceCell cell;
-  };
-  // How cells are held: as runs; as an array of four-bit codes, sixteen a word,
-  // for the cells that real images are made of; or as an array of words of 8,
-  // 16 or 64 bits with the flags in the low kFlagBits and the count above.
-  enum class Form { kRuns, kCodes, kBytes, kHalfwords, kWords };
-  static constexpr int kFlagBits = 4;
-  static constexpr uint32_t kFlagMask = (1u << kFlagBits) - 1;
-  // Beyond this many runs an array is smaller or faster.
-  static constexpr size_t kMaxRuns = 64;
-
-  void AddToRuns(uint32_t begin, uint32_t end, uint64_t weight, uint32_t flags);
-  // Index in runs_ of the run that holds `index`.
-  size_t FindRun(uint32_t index) const;
-  // Makes a run begin at `index`; returns its place in runs_.
-  size_t SplitAt(uint32_t index);
-  // These go as far as the form can hold the sums, moving `begin`; false if
-  // something is left for a wider form.
-  bool AddToCodes(uint32_t& begin, uint32_t end, uint64_t weight,
-                  uint32_t flags);
-  template <typename Word>
-  bool AddToArray(std::vector<Word>& cells, uint32_t& begin, uint32_t end,
-                  uint64_t weight, uint32_t flags);
-  void ConvertRunsToCodes();
-  void WidenCodes();
-  template <typename From, typename To>
-  static void Widen(std::vector<From>& from, std::vector<To>& to);
-  template <typename Word>
-  static ReferenceCell Decode(Word word) {
-    return {static_cast<uint64_t>(word) >> kFlagBits,
-            static_cast<uint32_t>(word & kFlagMask)};
+template <typename SingleAt>
+size_t ReferenceMap::AddPlainSingles(size_t i, size_t count, uint64_t weight,
+                                     SingleAt single_at) {
+  if (weight == 0 || weight > kMaxCodeWeight) return i;
+  const CodeSumsByFlags& sums = CodeSumsOf(weight);
+  const std::span<const Slot> slots = slots_;
+  const uint64_t first_cluster = first_cluster_;
+  const uint64_t clusters = end_cluster_ - first_cluster;
+  for (; i < count; ++i) {
+    const Single single = single_at(i);
+    const uint64_t cluster = single.cluster();
+    const uint64_t place =
+        cluster / kChunkClusters - first_cluster / kChunkClusters;
+    if (cluster - first_cluster >= clusters || place >= slots.size()) return i;
+    const Slot& slot = slots[place];
+    const auto index = static_cast<uint32_t>(cluster % kChunkClusters);
+    if (slot.bits != nullptr && IsUsualReference(weight, single.flags())) {
+      if (!SetBit(slot.bits, index)) return i;
+    } else if (slot.codes == nullptr ||
+               !AddToCode(slot.codes[index / kCodesPerWord], index,
+                          sums[single.flags()])) {
+      return i;
+    }
   }
-
-  Form form_ = Form::kRuns;
-  std::vector<Run> runs_;
-  std::vector<uint64_t> codes_;
-  std::vector<uint8_t> bytes_;
-  std::vector<uint16_t> halfwords_;
-  std::vector<uint64_t> words_;
-};
+  return count;
+}
 
 template <typename Visit>
 void ReferenceMap::ForEachRun(uint64_t first, uint64_t end, Visit visit) const {

@@ -88,7 +88,14 @@ void ExpectRunsMatchCells(const ReferenceMap& map, uint64_t first,
   EXPECT_EQ(next, end);
 }
 
-class ReferenceMapRandomTest : public testing::TestWithParam<uint64_t> {};
+struct RandomAdds {
+  int adds;
+  // So many of a thousand are no usual references, and of weights up to this.
+  uint64_t odd_per_thousand;
+  uint64_t max_weight;
+};
+
+class ReferenceMapRandomTest : public testing::TestWithParam<RandomAdds> {};
 
 // Whatever form a chunk takes, it counts as a plain map does.
 TEST_P(ReferenceMapRandomTest, CountsLikeAPlainMap) {
@@ -96,11 +103,12 @@ TEST_P(ReferenceMapRandomTest, CountsLikeAPlainMap) {
   const uint64_t end = 2 * kChunk;
   ReferenceMap map(0, end, 0);
   std::map<uint64_t, ReferenceCell> plain;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < GetParam().adds; ++i) {
     const uint64_t first = random() % end;
     const uint64_t clusters = 1 + random() % 5;
-    const uint64_t weight = 1 + random() % GetParam();
-    const uint32_t flags = random() % 8;
+    const bool odd = random() % 1000 < GetParam().odd_per_thousand;
+    const uint64_t weight = odd ? 1 + random() % GetParam().max_weight : 1;
+    const uint32_t flags = odd ? random() % 8 : uint32_t{kReferenceCopied};
     Add(map, first, clusters, weight, flags);
     for (uint64_t c = first; c < std::min(first + clusters, end); ++c) {
       ReferenceCell& cell = plain[c];
@@ -188,6 +196,36 @@ TEST(ReferenceMapTest, UsualClustersWithTheirCountsArePassedOver) {
   }
 }
 
+// Some of what every image has: metadata between the clusters of the guest, in
+// more runs than are held as such.
+TEST(ReferenceMapTest, UsualReferencesBetweenOthersArePassedOver) {
+  std::mt19937_64 random(8);
+  const uint64_t end = 2 * kChunk;
+  ReferenceMap map(0, end, 0);
+  std::vector<std::byte> counts(end * 2);
+  for (uint64_t c = 0; c < end; ++c) {
+    uint64_t stored = random() % 3 != 0 ? 1 : 0;
+    if (c % 1500 == 0) {
+      Add(map, c, 1, 1, kReferenceMetadata);
+    } else if (stored != 0 && random() % 200 != 0) {
+      Add(map, c, 1, 1, kReferenceCopied);
+    }
+    if (random() % 300 == 0) stored = random() % 600;
+    StoreBe16(&counts[c * 2], static_cast<uint16_t>(stored));
+  }
+  // A bit a cluster and little more.
+  EXPECT_LT(map.peak_memory_bytes(), 2 * (kChunk / 8 + 4096));
+  for (uint64_t first = 0; first < end; ++first) {
+    if (first % 1500 == 0) continue;
+    // A stretch may end at the metadata.
+    const uint64_t stop = std::min(
+        {first / 1500 * 1500 + 1500, end, first / kChunk * kChunk + kChunk});
+    ExpectPassedLikePlain(map, first, stop, counts);
+    ExpectPassedLikePlain(map, first, std::min(stop, first + random() % 90),
+                          counts);
+  }
+}
+
 TEST(ReferenceMapTest, ClustersFarApartInAHugeFileAreCounted) {
   const uint64_t end = uint64_t{1} << 54;
   ReferenceMap map(0, end, 0);
@@ -220,9 +258,16 @@ TEST(ReferenceMapTest, MemoryLimitHoldsForClustersFarApart) {
   EXPECT_LT(map.peak_memory_bytes(), 4000);
 }
 
-// Weights that stay in bytes, need 16 bits, need 64 bits.
-INSTANTIATE_TEST_SUITE_P(Weights, ReferenceMapRandomTest,
-                         testing::Values(2, 900, uint64_t{1} << 40));
+INSTANTIATE_TEST_SUITE_P(
+    Forms, ReferenceMapRandomTest,
+    testing::Values(
+        // Weights that stay in bytes, need 16 bits, need 64 bits.
+        RandomAdds{3000, 1000, 2}, RandomAdds{3000, 1000, 900},
+        RandomAdds{3000, 1000, uint64_t{1} << 40},
+        // Usual references, that some clusters have twice; then too many.
+        RandomAdds{700, 10, 2}, RandomAdds{4000, 10, 2},
+        // The same, most of all clusters, and up to counts that need 64 bits.
+        RandomAdds{40000, 0, 1}, RandomAdds{4000, 10, uint64_t{1} << 40}));
 
 TEST(ReferenceMapTest, RegularImagesTakeLittleMemory) {
   const uint64_t clusters = 16 << 20;
@@ -259,6 +304,7 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
 }
 
 // Single clusters, up to so many times each that no code has a sum for them.
+// By turns kept back and, by the thread that may, added at once.
 void AddSingles(ReferenceMap& map, uint64_t end, uint64_t seed) {
   std::mt19937_64 random(seed);
   ReferenceMap::Writer writer(map);
@@ -266,9 +312,15 @@ void AddSingles(ReferenceMap& map, uint64_t end, uint64_t seed) {
     ReferenceMap::Single* next = writer.Open(weight);
     for (uint64_t added = 0; added < 9000;) {
       const uint64_t count = 1 + random() % ReferenceMap::Writer::kMaxRoom;
-      next = writer.MakeRoom(next, count);
-      for (uint64_t i = 0; i < count; ++i) {
-        *next++ = ReferenceMap::Single(random() % end, kReferenceCopied);
+      std::vector<ReferenceMap::Single> singles(count);
+      for (ReferenceMap::Single& single : singles) {
+        single = ReferenceMap::Single(random() % end, kReferenceCopied);
+      }
+      const bool at_once = random() % 2 == 0;
+      if (!at_once || !writer.AddAtOnce(count, weight,
+                                        [&](size_t i) { return singles[i]; })) {
+        next = writer.MakeRoom(next, count);
+        next = std::copy(singles.begin(), singles.end(), next);
       }
       added += count;
     }

@@ -133,16 +133,21 @@ ReferenceVisitor::OddEntry ReferenceVisitor::OnOdd(uint64_t index,
   return odd;
 }
 
-// Makes a reference of each entry.
+// The reference of a regular entry.
+[[gnu::always_inline]] inline ReferenceMap::Single SingleOf(
+    uint64_t raw, uint32_t cluster_bits, uint32_t flags_copied,
+    uint32_t flags_not_copied) {
+  return {(raw & kL2OffsetMask) >> cluster_bits,
+          (raw & kCopiedFlag) != 0 ? flags_copied : flags_not_copied};
+}
+
 QCOW2_VECTOR_CLONES
 void MakeSingles(std::span<const std::byte> entries, uint32_t cluster_bits,
                  uint32_t flags_copied, uint32_t flags_not_copied,
                  ReferenceMap::Single* singles) {
   for (size_t i = 0; i < entries.size() / 8; ++i) {
-    const uint64_t raw = LoadBe64(entries.data() + i * 8);
-    singles[i] = ReferenceMap::Single(
-        (raw & kL2OffsetMask) >> cluster_bits,
-        (raw & kCopiedFlag) != 0 ? flags_copied : flags_not_copied);
+    singles[i] = SingleOf(LoadBe64(entries.data() + i * 8), cluster_bits,
+                          flags_copied, flags_not_copied);
   }
 }
 
@@ -205,6 +210,13 @@ class TableScan {
   }
 
   void PutSingles(std::span<const std::byte> entries) {
+    const bool added = writer_.AddAtOnce(
+        entries.size() / 8, weight_,
+        [entry = entries.data(), bits = cluster_bits_, copied = flags_copied_,
+         not_copied = flags_not_copied_](size_t i) {
+          return SingleOf(LoadBe64(entry + i * 8), bits, copied, not_copied);
+        });
+    if (added) return;
     while (!entries.empty()) {
       const size_t count =
           std::min(entries.size() / 8, ReferenceMap::Writer::kMaxRoom);

@@ -1,0 +1,105 @@
+#include "checker/usual_bits.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "checker/vector_clones.h"
+#include "engine/format/byte_order.h"
+#include "engine/little_endian.h"
+
+namespace qcow2::checker {
+
+uint32_t SetBits(uint64_t* words, uint32_t begin, uint32_t end) {
+  while (begin < end) {
+    const uint32_t base = begin / kBitsPerWord * kBitsPerWord;
+    const uint32_t stop = std::min(end, base + kBitsPerWord);
+    uint64_t& word = words[base / kBitsPerWord];
+    const uint64_t mask = ~uint64_t{0} >> (kBitsPerWord - (stop - begin))
+                                              << (begin - base);
+    const uint64_t taken = word & mask;
+    if (taken != 0) {
+      word |= mask & ((taken & (0 - taken)) - 1);
+      return base + static_cast<uint32_t>(std::countr_zero(taken));
+    }
+    word |= mask;
+    begin = stop;
+  }
+  return end;
+}
+
+uint32_t EndOfLikeBits(const uint64_t* words, uint32_t index, uint32_t limit) {
+  const uint64_t pattern = BitAt(words, index) ? ~uint64_t{0} : 0;
+  uint32_t word = index / kBitsPerWord;
+  uint64_t difference = (words[word] ^ pattern) >>
+                        (index % kBitsPerWord) << (index % kBitsPerWord);
+  const uint32_t end = (limit + kBitsPerWord - 1) / kBitsPerWord;
+  while (difference == 0 && ++word < end) difference = words[word] ^ pattern;
+  if (difference == 0) return limit;
+  const auto same = static_cast<uint32_t>(std::countr_zero(difference));
+  return std::min(limit, word * kBitsPerWord + same);
+}
+
+namespace {
+
+using StoredCounts = UsualPass<1>::StoredCounts;
+
+StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
+  StoredCounts stored;
+  for (uint64_t i = 0; i < clusters; ++i) {
+    const uint64_t count = LoadBe16(counts + i * 2);
+    stored.ones |= uint64_t{count == 1} << i;
+    stored.others |= uint64_t{count > 1} << i;
+  }
+  return stored;
+}
+
+// The same for a whole word.
+QCOW2_VECTOR_CLONES
+StoredCounts CountsAt(const std::byte* counts) {
+  // One byte a count at first, since vectors are good at that.
+  std::array<std::byte, kBitsPerWord> ones;
+  uint32_t others = 0;
+  for (uint64_t i = 0; i < kBitsPerWord; ++i) {
+    const uint16_t count = LoadBe16(counts + i * 2);
+    ones[i] = static_cast<std::byte>(count & 1);
+    others |= count & ~1u;
+  }
+  if (others != 0) return CountsAt(counts, kBitsPerWord);
+  StoredCounts stored;
+  for (uint64_t i = 0; i < kBitsPerWord; i += 8) {
+    // Multiplied, the lowest bits of all eight bytes meet in the highest byte.
+    const uint64_t bytes = LoadLe64(ones.data() + i);
+    stored.ones |= (bytes * 0x0102040810204080 >> 56) << i;
+  }
+  return stored;
+}
+
+}  // namespace
+
+UsualClusters PassUsualBits(const uint64_t* words, uint32_t begin, uint32_t end,
+                            const std::byte* counts, bool pass_leaks) {
+  UsualPass<1> pass(pass_leaks);
+  uint32_t index = begin;
+  const uint32_t shift = begin % kBitsPerWord;
+  uint32_t passed = kBitsPerWord;
+  while (passed == kBitsPerWord && index < end) {
+    const uint32_t clusters = std::min(end - index, kBitsPerWord);
+    const uint64_t* word = words + index / kBitsPerWord;
+    uint64_t used = *word >> shift;
+    if (shift + clusters > kBitsPerWord) {
+      used |= word[1] << (kBitsPerWord - shift);
+    }
+    if (clusters < kBitsPerWord) {
+      used &= (uint64_t{1} << clusters) - 1;
+      index += pass.Pass(used, 0, CountsAt(counts, clusters), clusters);
+      break;
+    }
+    passed = pass.Pass(used, 0, CountsAt(counts), clusters);
+    index += passed;
+    counts += uint64_t{2} * kBitsPerWord;
+  }
+  return {index, pass.leaked(), pass.leaked_runs()};
+}
+
+}  // namespace qcow2::checker
