@@ -29,21 +29,26 @@ SystemCalls system_calls;
 
 }  // namespace
 
-// In place of the C library's, in this program.
+// In place of the C library's, in this program; under names of their own, since
+// the parameters have others there.
 extern "C" {
 
-ssize_t write(int descriptor, const void* buffer, size_t length) {
+ssize_t Write(int descriptor, const void* buffer, size_t length) asm("write");
+int Lstat(const char* path, struct stat* status) noexcept asm("lstat");
+int Fsync(int descriptor) asm("fsync");
+
+ssize_t Write(int descriptor, const void* buffer, size_t length) {
   return syscall(SYS_write, descriptor, buffer,
                  std::min(length, system_calls.most_bytes));
 }
 
-int lstat(const char* path, struct stat* status) noexcept {
+int Lstat(const char* path, struct stat* status) noexcept {
   const int result = fstatat(AT_FDCWD, path, status, AT_SYMLINK_NOFOLLOW);
   if (system_calls.foreign_links) status->st_uid = geteuid() + 1;
   return result;
 }
 
-int fsync(int descriptor) {
+int Fsync(int descriptor) {
   struct stat status;
   if (fstat(descriptor, &status) == 0) {
     system_calls.flushed_bytes = status.st_size;

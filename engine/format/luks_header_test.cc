@@ -13,7 +13,7 @@ namespace {
 // Numbers and names as `qemu-img create -o encrypt.format=luks` chose them:
 // AES-256 in XTS mode, so 64 bytes of keys, and 504 sectors of key material
 // from sector 8 on.
-constexpr uint64_t kAreaLength = 4040 * 512;
+constexpr uint64_t kAreaLength = uint64_t{4040} * 512;
 
 LuksHeader LikeQemuImg() {
   LuksHeader header;

@@ -27,8 +27,10 @@ bool all_are_devices = false;
 
 }  // namespace
 
-// In place of the C library's, in this program.
-extern "C" int fstat(int descriptor, struct stat* status) noexcept {
+// In place of the C library's, in this program; under names of their own, since
+// the parameters have others there.
+extern "C" int Fstat(int descriptor, struct stat* status) noexcept asm("fstat");
+int Fstat(int descriptor, struct stat* status) noexcept {
   const int result = fstatat(descriptor, "", status, AT_EMPTY_PATH);
   if (all_are_devices) status->st_mode = S_IFBLK | 0600;
   return result;

@@ -20,7 +20,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls)
 
 constexpr uint64_t kGranule = OverlayFile::kGranule;
 
@@ -224,6 +224,7 @@ TEST(OverlayFileTest, SeveralThreadsReadWhatIsInTheScratchFile) {
     ASSERT_TRUE(WriteText(*overlay, i * kGranule + 1, "b").ok());
   }
   std::vector<std::thread> readers;
+  readers.reserve(4);
   for (int reader = 0; reader < 4; ++reader) {
     readers.emplace_back([&overlay] {
       for (uint64_t i = 0; i < 64; ++i) {

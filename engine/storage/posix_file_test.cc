@@ -35,21 +35,28 @@ std::atomic<int> flushes = 0;
 
 }  // namespace
 
-// In place of the C library's, in this program.
+// In place of the C library's, in this program; under names of their own, since
+// the parameters have others there.
 extern "C" {
 
-ssize_t pread(int descriptor, void* buffer, size_t length, off_t offset) {
+ssize_t Pread(int descriptor, void* buffer, size_t length,
+              off_t offset) asm("pread");
+ssize_t Pwrite(int descriptor, const void* buffer, size_t length,
+               off_t offset) asm("pwrite");
+int Fdatasync(int descriptor) asm("fdatasync");
+
+ssize_t Pread(int descriptor, void* buffer, size_t length, off_t offset) {
   return syscall(SYS_pread64, descriptor, buffer,
                  std::min(length, system_calls.most_bytes), offset);
 }
 
-ssize_t pwrite(int descriptor, const void* buffer, size_t length,
+ssize_t Pwrite(int descriptor, const void* buffer, size_t length,
                off_t offset) {
   return syscall(SYS_pwrite64, descriptor, buffer,
                  std::min(length, system_calls.most_bytes), offset);
 }
 
-int fdatasync(int descriptor) {
+int Fdatasync(int descriptor) {
   ++flushes;
   if (system_calls.flush_error == 0) {
     return static_cast<int>(syscall(SYS_fdatasync, descriptor));
@@ -64,7 +71,7 @@ namespace qcow2 {
 namespace {
 
 using ::testing::HasSubstr;
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls)
 
 class PosixFileTest : public testing::Test {
  protected:

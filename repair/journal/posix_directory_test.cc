@@ -28,8 +28,10 @@ int flush_error = 0;
 
 }  // namespace
 
-// In place of the C library's, in this program.
-extern "C" int fsync(int descriptor) {
+// In place of the C library's, in this program; under names of their own, since
+// the parameters have others there.
+extern "C" int Fsync(int descriptor) asm("fsync");
+int Fsync(int descriptor) {
   struct stat status;
   if (fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
     ++folder_flushes;
