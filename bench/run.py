@@ -19,8 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SMALL_RUNS = 50
 # What --memory-limit is tried with: less than the reference map of that image
 # takes when it is free to grow.
-MEMORY_LIMITS = {"prealloc-8t": "256K", "random-64g": "512K",
-                 "leaks-1t": "4M", "random-256g": "1M"}
+MEMORY_LIMITS = {"prealloc-8t": "256K", "random-64g": "128K",
+                 "leaks-1t": "1M", "random-256g": "256K"}
 # Image, what is repaired, and how many times faster that has to be.
 REPAIRS = {"leaks-1t": ("leaks", 20), "zeroed-1t": ("all", 10)}
 
