@@ -248,9 +248,10 @@ size_t ReferenceMap::AddPlainSingles(size_t i, size_t count, uint64_t weight,
   for (; i < count; ++i) {
     const Single single = single_at(i);
     const uint64_t cluster = single.cluster();
+    if (cluster - first_cluster >= clusters) continue;  // outside
     const uint64_t place =
         cluster / kChunkClusters - first_cluster / kChunkClusters;
-    if (cluster - first_cluster >= clusters || place >= slots.size()) return i;
+    if (place >= slots.size()) return i;
     const Slot& slot = slots[place];
     const auto index = static_cast<uint32_t>(cluster % kChunkClusters);
     if (slot.bits != nullptr && IsUsualReference(weight, single.flags())) {
