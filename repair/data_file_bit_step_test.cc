@@ -41,7 +41,7 @@ class DataFileBitStepTest : public testing::Test {
     auto image = Image::Open(std::make_unique<ForwardingFile>(file_),
                              std::move(options));
     ASSERT_EQ(image.status(), absl::OkStatus());
-    const std::vector<std::byte> data(8 * 512, std::byte{0x31});
+    const std::vector<std::byte> data(uint64_t{8} * 512, std::byte{0x31});
     ASSERT_EQ((*image)->Write(0, data), absl::OkStatus());
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
   }

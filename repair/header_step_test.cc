@@ -22,7 +22,7 @@ using checker::TestImage;
 TEST(HeaderStepTest, L1TableIsMadeAsLongAsItGoesOn) {
   TestImage image;
   // A second L1 entry, for data behind the first L2 table's range.
-  image.header.size = 2 * 512 * image.cluster_size();
+  image.header.size = uint64_t{2} * 512 * image.cluster_size();
   image.header.l1_size = 1;
   image.SetL1(1, image.OffsetOf(8) | kCopiedFlag);
   image.WriteBe64(image.OffsetOf(8), image.OffsetOf(9) | kCopiedFlag);
@@ -40,13 +40,13 @@ TEST(HeaderStepTest, L1TableIsMadeAsLongAsItGoesOn) {
 TEST(HeaderStepTest, L1TableThatWouldTakeSomeoneElsesClusterStays) {
   TestImage image;
   // More entries than a cluster holds: the L2 table is behind the L1 table.
-  image.header.size = 600 * 512 * image.cluster_size();
+  image.header.size = uint64_t{600} * 512 * image.cluster_size();
   ExpectLeft(image, Problem::kL1TableTooSmall);
 }
 
 TEST(HeaderStepTest, L1TableFollowedByNonsenseStays) {
   TestImage image;
-  image.header.size = 2 * 512 * image.cluster_size();
+  image.header.size = uint64_t{2} * 512 * image.cluster_size();
   image.SetL1(1, 0x1234567);
   ExpectLeft(image, Problem::kL1TableTooSmall);
 }

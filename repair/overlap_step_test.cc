@@ -113,7 +113,7 @@ TEST(OverlapStepTest, CompressedDataMovesWithAllClustersItTouches) {
 TEST(OverlapStepTest, AnL2TableNamedTwiceIsCopied) {
   FullImage image;
   image.header.l1_size = 4;
-  image.header.size = 3 * 512 * kClusterSize;
+  image.header.size = uint64_t{3} * 512 * kClusterSize;
   image.SetL1(1, image.OffsetOf(kL2));
   image.SetL1(2, image.OffsetOf(kL2));
   // No bitmap would fit a disk of that size.
@@ -145,7 +145,7 @@ TEST(OverlapStepTest, AnL2TableNamedTwiceIsCopied) {
 TEST(OverlapStepTest, AnL2TableNamedTwiceIsCopiedOnceForAllSnapshots) {
   FullImage image;
   image.header.l1_size = 2;
-  image.header.size = 2 * 512 * kClusterSize;
+  image.header.size = uint64_t{2} * 512 * kClusterSize;
   image.header.autoclear_features = 0;
   image.AddSnapshots({kSnapshotL1});
   image.WriteBe64(image.OffsetOf(kSnapshotTable) + 8,

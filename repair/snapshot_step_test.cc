@@ -129,7 +129,7 @@ TEST(SnapshotStepTest, L1TableIsMadeAsLongAsItGoesOn) {
   TestImage image;
   image.header.l1_size = 2;
   SnapshotEntry entry = First(image);
-  StoreBe64(&entry.extra_data[8], 2 * 512 * image.cluster_size());
+  StoreBe64(&entry.extra_data[8], uint64_t{2} * 512 * image.cluster_size());
   PutSnapshots(image, {entry});
   const Planned planned = ExpectMended(image, Problem::kSnapshotL1TooSmall);
   entry.l1_size = 2;
@@ -139,7 +139,7 @@ TEST(SnapshotStepTest, L1TableIsMadeAsLongAsItGoesOn) {
 TEST(SnapshotStepTest, L1TableThatEndsIsCopiedInSalvageOnly) {
   TestImage image;
   SnapshotEntry entry = First(image);
-  StoreBe64(&entry.extra_data[8], 2 * 512 * image.cluster_size());
+  StoreBe64(&entry.extra_data[8], uint64_t{2} * 512 * image.cluster_size());
   PutSnapshots(image, {entry});
   image.WriteBe64(image.OffsetOf(kSnapshotL1) + 8, 0x1234567);
   ExpectLeft(image, Problem::kSnapshotL1TooSmall);
