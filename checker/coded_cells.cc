@@ -72,26 +72,16 @@ uint32_t EndOfLikeCodes(const uint64_t* words, uint32_t index, uint32_t limit) {
 
 namespace {
 
-using StoredCounts = UsualPass<4>::StoredCounts;
+using CodesPass = UsualPass<4>;
 
-StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
-  StoredCounts stored;
-  for (uint64_t i = 0; i < clusters; ++i) {
-    const uint64_t count = LoadBe16(counts + i * 2);
-    stored.ones |= uint64_t{count == 1} << (i * 4);
-    stored.others |= uint64_t{count > 1} << (i * 4);
-  }
-  return stored;
-}
-
-// The same for a whole word, four counts at a time.
-StoredCounts CountsAt(const std::byte* counts) {
+// The counts of a whole word, four at a time.
+CodesPass::StoredCounts CountsAt(const std::byte* counts) {
   // Multiplied with the second, bits 0, 16, 32 and 48 meet as bits 48, 52, 56
   // and 60; the other products fall below or overflow.
   constexpr uint64_t kOnes = 0x0001000100010001;
   constexpr uint64_t kGather = uint64_t{1} << 48 | uint64_t{1} << 36 |
                                uint64_t{1} << 24 | uint64_t{1} << 12;
-  StoredCounts stored;
+  CodesPass::StoredCounts stored;
   uint64_t others = 0;
   for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
     // The first byte in the low bits: the bit of a one is bit 8 of its count.
@@ -99,11 +89,11 @@ StoredCounts CountsAt(const std::byte* counts) {
     others |= four & ~(kOnes << 8);
     stored.ones |= ((four >> 8 & kOnes) * kGather >> 48) << (i * 4);
   }
-  return others == 0 ? stored : CountsAt(counts, kCodesPerWord);
+  return others == 0 ? stored : CodesPass::CountsAt(counts, kCodesPerWord);
 }
 
-uint32_t Pass(UsualPass<4>& pass, uint64_t codes, const StoredCounts& stored,
-              uint32_t clusters) {
+uint32_t Pass(CodesPass& pass, uint64_t codes,
+              const CodesPass::StoredCounts& stored, uint32_t clusters) {
   const uint64_t odd = (codes >> 2 | codes >> 3) & kEachCode;
   const uint64_t used = (codes | codes >> 1) & kEachCode;
   return pass.Pass(used, odd, stored, clusters);
@@ -114,7 +104,7 @@ uint32_t Pass(UsualPass<4>& pass, uint64_t codes, const StoredCounts& stored,
 UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
                              uint32_t end, const std::byte* counts,
                              bool pass_leaks) {
-  UsualPass<4> pass(pass_leaks);
+  CodesPass pass(pass_leaks);
   uint32_t index = begin;
   const uint32_t shift = begin % kCodesPerWord * 4;
   uint32_t passed = kCodesPerWord;
@@ -132,7 +122,7 @@ UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
     for (uint32_t i = 0; i < clusters; ++i) {
       codes |= uint64_t{CodeAt(words, index + i)} << (i * 4);
     }
-    index += Pass(pass, codes, CountsAt(counts, clusters), clusters);
+    index += Pass(pass, codes, CodesPass::CountsAt(counts, clusters), clusters);
   }
   return {index, pass.leaked(), pass.leaked_runs()};
 }

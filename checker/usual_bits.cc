@@ -42,21 +42,11 @@ uint32_t EndOfLikeBits(const uint64_t* words, uint32_t index, uint32_t limit) {
 
 namespace {
 
-using StoredCounts = UsualPass<1>::StoredCounts;
+using BitsPass = UsualPass<1>;
 
-StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
-  StoredCounts stored;
-  for (uint64_t i = 0; i < clusters; ++i) {
-    const uint64_t count = LoadBe16(counts + i * 2);
-    stored.ones |= uint64_t{count == 1} << i;
-    stored.others |= uint64_t{count > 1} << i;
-  }
-  return stored;
-}
-
-// The same for a whole word.
+// The counts of a whole word.
 QCOW2_VECTOR_CLONES
-StoredCounts CountsAt(const std::byte* counts) {
+BitsPass::StoredCounts CountsAt(const std::byte* counts) {
   // One byte a count at first, since vectors are good at that.
   std::array<std::byte, kBitsPerWord> ones;
   uint32_t others = 0;
@@ -65,8 +55,8 @@ StoredCounts CountsAt(const std::byte* counts) {
     ones[i] = static_cast<std::byte>(count & 1);
     others |= count & ~1u;
   }
-  if (others != 0) return CountsAt(counts, kBitsPerWord);
-  StoredCounts stored;
+  if (others != 0) return BitsPass::CountsAt(counts, kBitsPerWord);
+  BitsPass::StoredCounts stored;
   for (uint64_t i = 0; i < kBitsPerWord; i += 8) {
     // Multiplied, the lowest bits of all eight bytes meet in the highest byte.
     const uint64_t bytes = LoadLe64(ones.data() + i);
@@ -79,7 +69,7 @@ StoredCounts CountsAt(const std::byte* counts) {
 
 UsualClusters PassUsualBits(const uint64_t* words, uint32_t begin, uint32_t end,
                             const std::byte* counts, bool pass_leaks) {
-  UsualPass<1> pass(pass_leaks);
+  BitsPass pass(pass_leaks);
   uint32_t index = begin;
   const uint32_t shift = begin % kBitsPerWord;
   uint32_t passed = kBitsPerWord;
@@ -92,7 +82,8 @@ UsualClusters PassUsualBits(const uint64_t* words, uint32_t begin, uint32_t end,
     }
     if (clusters < kBitsPerWord) {
       used &= (uint64_t{1} << clusters) - 1;
-      index += pass.Pass(used, 0, CountsAt(counts, clusters), clusters);
+      index +=
+          pass.Pass(used, 0, BitsPass::CountsAt(counts, clusters), clusters);
       break;
     }
     passed = pass.Pass(used, 0, CountsAt(counts), clusters);

@@ -6,7 +6,10 @@
 #define CHECKER_USUAL_CLUSTERS_H_
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+
+#include "engine/format/byte_order.h"
 
 namespace qcow2::checker {
 
@@ -30,6 +33,18 @@ class UsualPass {
     uint64_t ones = 0;
     uint64_t others = 0;  // neither 0 nor 1
   };
+
+  // Those of `clusters` clusters, big-endian counts of 16 bits from `counts`
+  // on.
+  static StoredCounts CountsAt(const std::byte* counts, uint32_t clusters) {
+    StoredCounts stored;
+    for (uint64_t i = 0; i < clusters; ++i) {
+      const uint64_t count = LoadBe16(counts + i * 2);
+      stored.ones |= uint64_t{count == 1} << (i * kWidth);
+      stored.others |= uint64_t{count > 1} << (i * kWidth);
+    }
+    return stored;
+  }
 
   // With `pass_leaks` leaked clusters are gone past and counted, too, but for
   // one that is the first of all, since it may belong to a run before it.
