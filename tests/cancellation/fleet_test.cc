@@ -31,7 +31,8 @@ constexpr const char* kCases[] = {"healthy-v3", "cluster-leaked",
 
 class CancelFleetTest : public testing::Test {
  protected:
-  struct Outcome {
+  // The analyzer takes the assertions of nlohmann/json for exceptions.
+  struct Outcome {  // NOLINT(bugprone-exception-escape)
     int exit_code = 0;
     std::map<std::string, std::string> status;  // of each image reported
     Json summary;

@@ -2,11 +2,11 @@
 // every image of the corpus: as recorded when the corpus was made, and live
 // where qemu-img 7.2 is installed.
 #include <gtest/gtest.h>
-#include <stdio.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "checker/check.h"

@@ -1,11 +1,11 @@
 #include "tests/corpus/corpus_case.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -45,7 +45,7 @@ absl::Status WriteBytes(const fs::path& path, std::span<const std::byte> data) {
 }
 
 absl::StatusOr<Bytes> ReadPacked(const fs::path& path) {
-  const gzFile file = gzopen(path.c_str(), "rb");
+  gzFile file = gzopen(path.c_str(), "rb");
   if (file == nullptr) return absl::NotFoundError(path.string());
   Bytes data;
   int got = 0;
@@ -164,13 +164,13 @@ absl::StatusOr<checker::CheckReport> UnpackedCase::Check(
     checker::CheckOptions options) const {
   ASSIGN_OR_RETURN(const std::unique_ptr<PosixFile> file,
                    PosixFile::Open(image_path_));
-  return checker::CheckImage(*file, image_path_, Complete(options));
+  return checker::CheckImage(*file, image_path_, Complete(std::move(options)));
 }
 
 checker::CheckReport UnpackedCase::CheckInMemory(
     checker::CheckOptions options) const {
   const MemoryFile file(image_);
-  return checker::CheckImage(file, image_path_, Complete(options));
+  return checker::CheckImage(file, image_path_, Complete(std::move(options)));
 }
 
 }  // namespace qcow2::corpus

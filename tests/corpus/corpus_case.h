@@ -62,7 +62,8 @@ class UnpackedCase {
   absl::StatusOr<std::vector<std::byte>> ReadOriginal() const;
 
  private:
-  UnpackedCase() = default;
+  // The analyzer takes the assertions of nlohmann/json for exceptions.
+  UnpackedCase() = default;  // NOLINT(bugprone-exception-escape)
 
   Json expectation_;
   std::string directory_;

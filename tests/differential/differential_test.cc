@@ -81,7 +81,7 @@ class DifferentialTest : public testing::TestWithParam<BaseImage> {
     return testing::TempDir() + "/differential_" + name;
   }
   std::string MakeBase() const {
-    const std::string path = Scratch(GetParam().name);
+    std::string path = Scratch(GetParam().name);
     std::string output;
     EXPECT_EQ(MakeBaseImage(GetParam(), path, &output), 0) << output;
     return path;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "checker/check.h"
 #include "engine/image/bitmaps.h"
 #include "engine/image/image.h"
@@ -321,8 +322,10 @@ TEST_F(BitmapsQemuTest, AreMergedFromAnotherImageAsQemuDoes) {
   Add("-g 8192 " + other + " source");
   Run("qemu-io -c 'write 100k 3k' -c 'write 3M 1' -c 'write 8M 512' " + other);
   for (const std::string granularity : {"512", "8192", "1M"}) {
-    Add("-g " + granularity + " --disable " + path_ + " ours" + granularity);
-    Add("-g " + granularity + " --disable " + path_ + " theirs" + granularity);
+    for (const char* name : {" ours", " theirs"}) {
+      Add(absl::StrCat("-g ", granularity, " --disable ", path_, name,
+                       granularity));
+    }
     {
       const auto image = Open();
       const auto source = Open(other);
@@ -330,8 +333,8 @@ TEST_F(BitmapsQemuTest, AreMergedFromAnotherImageAsQemuDoes) {
                             "ours" + granularity),
                 absl::OkStatus());
     }
-    Run("qemu-img bitmap --merge source -b " + other + " -F qcow2 " + path_ +
-        " theirs" + granularity);
+    Run(absl::StrCat("qemu-img bitmap --merge source -b ", other, " -F qcow2 ",
+                     path_, " theirs", granularity));
     EXPECT_EQ(DirtyByQemu("ours" + granularity),
               DirtyByQemu("theirs" + granularity));
     ExpectClean();
@@ -341,7 +344,7 @@ TEST_F(BitmapsQemuTest, AreMergedFromAnotherImageAsQemuDoes) {
 TEST_F(BitmapsQemuTest, FollowTheSizeOfTheDiskAsWithQemu) {
   Create("-o cluster_size=4096");
   for (const std::string granularity : {"512", "65536", "1M"}) {
-    Add("-g " + granularity + " " + path_ + " g" + granularity);
+    Add(absl::StrCat("-g ", granularity, " ", path_, " g", granularity));
   }
   Run("qemu-io -c 'write 0 1' -c 'write 3M 70k' -c 'write 7M 1M' " + path_);
   const std::string theirs = folder_ / "theirs.qcow2";
