@@ -64,7 +64,7 @@ class VmStateTest : public VariantTest {
     ASSERT_EQ((*image)->Close(), absl::OkStatus());
     bytes_ = Bytes(file.bytes().begin(), file.bytes().end());
   }
-  void ExpectSnapshot(Image& image) {
+  void ExpectSnapshot(Image& image) const {
     const auto disk = SnapshotDisk::Open(image.core(), "vm");
     ASSERT_EQ(disk.status(), absl::OkStatus());
     ASSERT_EQ((*disk)->size_bytes(), small_);
@@ -76,7 +76,7 @@ class VmStateTest : public VariantTest {
     ASSERT_TRUE(state == Bytes(state_bytes_, kState));
   }
   // The first `size` bytes of the disk are as they were, the others zeros.
-  void ExpectGrown(Image& image) {
+  void ExpectGrown(Image& image) const {
     Bytes expected(image.size_bytes());
     std::fill_n(expected.begin(), small_, kDisk);
     ASSERT_TRUE(Contents(image) == expected);

@@ -130,9 +130,9 @@ TEST_P(FieldTest, CutOffAnywhere) {
   const uint64_t size = *TestImage(GetParam()).file().Size();
   std::vector<uint64_t> lengths;
   for (uint64_t length = 0; length <= 512; ++length) lengths.push_back(length);
-  for (uint64_t sector = 512; sector <= 8 * 4096; sector += 512) {
+  for (uint64_t sector = 512; sector <= uint64_t{8} * 4096; sector += 512) {
     for (const uint64_t length : {sector - 1, sector, sector + 1, sector + 8}) {
-      if (length < 7 * 4096) lengths.push_back(length);
+      if (length < uint64_t{7} * 4096) lengths.push_back(length);
     }
   }
   for (const uint64_t length : lengths) {

@@ -34,6 +34,16 @@ std::string Words(const Outcome& outcome) {
   return text;
 }
 
+// A letter for what stands out: an error, qemu-img alone clean, more that is
+// wrong than after it, not clean, or something wrong.
+const char* MarkOf(const OurOutcome& ours, const Outcome& qemu) {
+  if (!ours.error.empty()) return "E ";
+  if (qemu.clean() && !ours.clean()) return "Q ";
+  if (BytesIn(ours.wrong) > BytesIn(qemu.wrong)) return "W ";
+  if (!ours.clean()) return "l ";
+  return ours.wrong.empty() ? "  " : "w ";
+}
+
 void Survey(const std::string& name) {
   auto patient = corpus::CorpusPatient::Admit(name);
   if (!patient.ok()) {
@@ -58,20 +68,9 @@ void Survey(const std::string& name) {
     }
   }
   const Outcome qemu = RepairByQemu(it);
-  const char* mark = "  ";
-  if (!ours.error.empty())
-    mark = "E ";
-  else if (qemu.clean() && !ours.clean())
-    mark = "Q ";
-  else if (BytesIn(ours.wrong) > BytesIn(qemu.wrong))
-    mark = "W ";
-  else if (!ours.clean())
-    mark = "l ";
-  else if (!ours.wrong.empty())
-    mark = "w ";
-  std::printf("%s%s\n    before: %s\n    ours:   %s\n    qemu:   %s\n", mark,
-              name.c_str(), Words(before).c_str(), Words(ours).c_str(),
-              Words(qemu).c_str());
+  std::printf("%s%s\n    before: %s\n    ours:   %s\n    qemu:   %s\n",
+              MarkOf(ours, qemu), name.c_str(), Words(before).c_str(),
+              Words(ours).c_str(), Words(qemu).c_str());
 }
 
 }  // namespace
