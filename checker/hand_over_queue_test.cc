@@ -121,6 +121,7 @@ TEST(HandOverQueueThreadsTest, NothingIsLostAndOneTakesInAtATime) {
     } while (batch.has_value());
   };
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       Batch batch;

@@ -102,14 +102,14 @@ UsualClusters PlainPass(const Bits& bits, uint32_t begin, uint32_t end,
 TEST(UsualBitsTest, ClustersCountedRightArePassedOver) {
   std::mt19937_64 random(4);
   const Bits bits = RandomBits(5);
-  std::vector<std::byte> counts(kClusters * 2);
+  std::vector<std::byte> counts(uint64_t{2} * kClusters);
   for (uint32_t i = 0; i < kClusters; ++i) {
     uint64_t count = bits.plain[i] ? 1 : 0;
     // Many leaks, some counts too low, some of all kinds.
     if (random() % 20 == 0) count = 1;
     if (random() % 200 == 0) count = 0;
     if (random() % 200 == 0) count = random() % 65536;
-    StoreBe16(&counts[i * 2], static_cast<uint16_t>(count));
+    StoreBe16(&counts[uint64_t{i} * 2], static_cast<uint16_t>(count));
   }
   for (const bool pass_leaks : {false, true}) {
     for (uint32_t begin = 0; begin < kClusters; ++begin) {
@@ -118,8 +118,9 @@ TEST(UsualBitsTest, ClustersCountedRightArePassedOver) {
             static_cast<uint32_t>(std::min<uint64_t>(begin + most, kClusters));
         const UsualClusters plain =
             PlainPass(bits, begin, end, counts, pass_leaks);
-        const UsualClusters passed = PassUsualBits(
-            bits.words.data(), begin, end, &counts[begin * 2], pass_leaks);
+        const UsualClusters passed =
+            PassUsualBits(bits.words.data(), begin, end,
+                          &counts[uint64_t{begin} * 2], pass_leaks);
         ASSERT_EQ(passed.end, plain.end) << begin << " to " << end;
         ASSERT_EQ(passed.leaked, plain.leaked) << begin << " to " << end;
         ASSERT_EQ(passed.leaked_runs, plain.leaked_runs)
