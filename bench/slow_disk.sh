@@ -1,0 +1,55 @@
+#!/bin/bash
+# Measures checks of images on a disk that takes its time: they are read through
+# nbdkit's delay filter and FUSE, so that each request waits as that to a busy
+# server does. Needs root, /dev/fuse, nbdkit and nbdfuse (libnbd-bin).
+#   bench/slow_disk.sh [--delay=TIME] [--only=NAME,...] [ARGUMENT...]
+# TIME is 1ms unless told, the images are the random one; further arguments go
+# to run.py.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+delay=1ms
+only=random-64g
+images=$(PYTHONPATH=bench python3 -B -c \
+  'import images; print(images.default_directory())')
+arguments=()
+for argument; do
+  case "$argument" in
+    --delay=*) delay=${argument#--delay=} ;;
+    --only=*) only=${argument#--only=} ;;
+    --images=*) images=${argument#--images=} ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+python3 -B bench/make_images.py --only="$only" "$images"
+
+folder=$(mktemp -d)
+cleanup() {
+  local disk
+  for disk in "$folder"/*.disk; do umount "$disk" || true; done
+  wait
+  rm -rf "$folder"
+}
+trap cleanup EXIT
+
+# serve NAME: the image in the folder, behind the slow disk.
+serve() {
+  local disk="$folder/$1.disk" tries
+  mkdir "$disk"
+  nbdfuse --readonly --pidfile "$folder/$1.pid" "$disk/$1.qcow2" \
+    --command nbdkit --single --readonly --exit-with-parent --filter=delay \
+    file "$images/$1.qcow2" delay-read="$delay" &
+  for ((tries = 0; tries < 100; ++tries)); do
+    if [[ -s "$folder/$1.pid" ]]; then
+      ln -s "$1.disk/$1.qcow2" "$folder/$1.qcow2"
+      return
+    fi
+    sleep 0.1
+  done
+  echo "slow_disk.sh: $1 cannot be served" >&2
+  return 1
+}
+
+for name in ${only//,/ }; do serve "$name"; done
+bench/run.sh --images="$folder" --only="$only" --cold=image --no-qemu-img \
+  "${arguments[@]}"
