@@ -2,7 +2,8 @@
 # Measures checks of images on a disk that takes its time: they are read through
 # nbdkit's delay filter and FUSE, so that each request waits as that to a busy
 # server does. Needs root, /dev/fuse, nbdkit and nbdfuse (libnbd-bin).
-#   bench/slow_disk.sh [--delay=TIME] [--only=NAME,...] [ARGUMENT...]
+#   bench/slow_disk.sh [--delay=TIME] [--only=NAME,...] [--images=DIRECTORY]
+#     [ARGUMENT...]
 # TIME is 1ms unless told, the images are the random one; further arguments go
 # to run.py.
 set -euo pipefail

@@ -57,31 +57,16 @@ uint32_t AddToCodes(uint64_t* words, uint32_t begin, uint32_t end,
   return end;
 }
 
-uint32_t EndOfLikeCodes(const uint64_t* words, uint32_t index, uint32_t limit) {
-  const uint64_t pattern = CodeAt(words, index) * kEachCode;
-  uint32_t word = index / kCodesPerWord;
-  uint64_t difference =
-      (words[word] ^ pattern) >> (index % kCodesPerWord * 4)
-                                     << (index % kCodesPerWord * 4);
-  const uint32_t end = (limit + kCodesPerWord - 1) / kCodesPerWord;
-  while (difference == 0 && ++word < end) difference = words[word] ^ pattern;
-  if (difference == 0) return limit;
-  const int same = std::countr_zero(difference) / 4;
-  return std::min(limit, word * kCodesPerWord + static_cast<uint32_t>(same));
-}
-
 namespace {
 
-using CodesPass = UsualPass<4>;
-
 // The counts of a whole word, four at a time.
-CodesPass::StoredCounts CountsAt(const std::byte* counts) {
+CountSets CountsOfWord(const std::byte* counts) {
   // Multiplied with the second, bits 0, 16, 32 and 48 meet as bits 48, 52, 56
   // and 60; the other products fall below or overflow.
   constexpr uint64_t kOnes = 0x0001000100010001;
   constexpr uint64_t kGather = uint64_t{1} << 48 | uint64_t{1} << 36 |
                                uint64_t{1} << 24 | uint64_t{1} << 12;
-  CodesPass::StoredCounts stored;
+  CountSets stored;
   uint64_t others = 0;
   for (uint64_t i = 0; i < kCodesPerWord; i += 4) {
     // The first byte in the low bits: the bit of a one is bit 8 of its count.
@@ -89,14 +74,12 @@ CodesPass::StoredCounts CountsAt(const std::byte* counts) {
     others |= four & ~(kOnes << 8);
     stored.ones |= ((four >> 8 & kOnes) * kGather >> 48) << (i * 4);
   }
-  return others == 0 ? stored : CodesPass::CountsAt(counts, kCodesPerWord);
+  return others == 0 ? stored : CountsAt<4>(counts, kCodesPerWord);
 }
 
-uint32_t Pass(CodesPass& pass, uint64_t codes,
-              const CodesPass::StoredCounts& stored, uint32_t clusters) {
-  const uint64_t odd = (codes >> 2 | codes >> 3) & kEachCode;
-  const uint64_t used = (codes | codes >> 1) & kEachCode;
-  return pass.Pass(used, odd, stored, clusters);
+CellSets SetsOf(uint64_t codes) {
+  return {.used = (codes | codes >> 1) & kEachCode,
+          .odd = (codes >> 2 | codes >> 3) & kEachCode};
 }
 
 }  // namespace
@@ -104,27 +87,8 @@ uint32_t Pass(CodesPass& pass, uint64_t codes,
 UsualClusters PassUsualCodes(const uint64_t* words, uint32_t begin,
                              uint32_t end, const std::byte* counts,
                              bool pass_leaks) {
-  CodesPass pass(pass_leaks);
-  uint32_t index = begin;
-  const uint32_t shift = begin % kCodesPerWord * 4;
-  uint32_t passed = kCodesPerWord;
-  while (passed == kCodesPerWord && index + kCodesPerWord <= end) {
-    const uint64_t* word = words + index / kCodesPerWord;
-    uint64_t codes = *word >> shift;
-    if (shift != 0) codes |= word[1] << (64 - shift);
-    passed = Pass(pass, codes, CountsAt(counts), kCodesPerWord);
-    index += passed;
-    counts += uint64_t{2} * kCodesPerWord;
-  }
-  if (passed == kCodesPerWord && index < end) {
-    const uint32_t clusters = end - index;
-    uint64_t codes = 0;
-    for (uint32_t i = 0; i < clusters; ++i) {
-      codes |= uint64_t{CodeAt(words, index + i)} << (i * 4);
-    }
-    index += Pass(pass, codes, CodesPass::CountsAt(counts, clusters), clusters);
-  }
-  return {index, pass.leaked(), pass.leaked_runs()};
+  return PassUsualCells<4>(words, begin, end, counts, pass_leaks, SetsOf,
+                           CountsOfWord);
 }
 
 }  // namespace qcow2::checker

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "checker/packed_cells.h"
 #include "checker/reference_cell.h"
 #include "checker/usual_clusters.h"
 
@@ -36,8 +37,8 @@ inline constexpr ReferenceCell kCodedCells[] = {
 };
 inline constexpr uint8_t kNoCode = 0xff;
 // Codes in a word, and a word with a one in each of them.
-inline constexpr uint32_t kCodesPerWord = 16;
-inline constexpr uint64_t kEachCode = 0x1111111111111111;
+inline constexpr uint32_t kCodesPerWord = kCellsPerWord<4>;
+inline constexpr uint64_t kEachCode = kEachCell<4>;
 
 // The code each code becomes when the same is added to it, or kNoCode.
 using CodeSums = std::array<uint8_t, std::size(kCodedCells)>;
@@ -49,14 +50,11 @@ inline constexpr uint32_t kCodeFlags = 8;
 // The sums with each set of flags.
 using CodeSumsByFlags = std::array<CodeSums, kCodeFlags>;
 
-// The sums with a weight of 1 to kMaxCodeWeight.
-const CodeSumsByFlags& CodeSumsOf(uint64_t weight);
-
-// The code of cell `index`.
-inline uint32_t CodeAt(const uint64_t* words, uint32_t index) {
-  return static_cast<uint32_t>(
-      words[index / kCodesPerWord] >> (index % kCodesPerWord * 4) & 15u);
+constexpr bool HasCodeSums(uint64_t weight) {
+  return weight > 0 && weight <= kMaxCodeWeight;
 }
+// The sums with a weight that has them.
+const CodeSumsByFlags& CodeSumsOf(uint64_t weight);
 
 // Adds to the code of cell `index` in its word; false if there is no code for
 // the sum.
@@ -72,9 +70,6 @@ inline bool AddToCode(uint64_t& word, uint32_t index, const CodeSums& sums) {
 // Adds to cells [begin, end); returns the first there is no code for, or `end`.
 uint32_t AddToCodes(uint64_t* words, uint32_t begin, uint32_t end,
                     const CodeSums& sums);
-
-// The end, at most `limit`, of the run of codes like the one at `index`.
-uint32_t EndOfLikeCodes(const uint64_t* words, uint32_t index, uint32_t limit);
 
 // How far, at most to `end`, the cells from `begin` on are as they usually are
 // and counted right: one of the first four codes, and the count in `counts`,

@@ -37,10 +37,7 @@ class HandOverQueue {
   // until there is none. False: another one is the taker.
   bool BecomesTaker(const void* member) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (taker_ != nullptr && taker_ != member) return false;
-    taker_ = member;
-    taking_in_ = true;
-    return true;
+    return MakeTaker(member);
   }
 
   // True: `member` is to take in `batch` itself, and then what Next has until
@@ -57,11 +54,7 @@ class HandOverQueue {
         taker_ = nullptr;
       }
     }
-    if (taker_ == nullptr) taker_ = member;
-    if (taker_ == member) {
-      taking_in_ = true;
-      return true;
-    }
+    if (MakeTaker(member)) return true;
     batches_.push_back(std::move(batch));
     batch = TakeSpare();
     return false;
@@ -94,6 +87,14 @@ class HandOverQueue {
   }
 
  private:
+  // The caller holds the lock. False: another member is the taker.
+  bool MakeTaker(const void* member) {
+    if (taker_ != nullptr && taker_ != member) return false;
+    taker_ = member;
+    taking_in_ = true;
+    return true;
+  }
+
   Batch TakeSpare() {
     if (spares_.empty()) return Batch();
     Batch spare = std::move(spares_.back());

@@ -65,6 +65,16 @@ TEST_F(HandOverQueueTest, TheFirstTakesInWhatTheOthersCollect) {
   EXPECT_THAT(TakeAll(queue_), ElementsAre(2, 3, 4));
 }
 
+TEST_F(HandOverQueueTest, WithoutABatchTheFirstBecomesTheTakerToo) {
+  EXPECT_TRUE(queue_.BecomesTaker(&a_));
+  EXPECT_FALSE(queue_.BecomesTaker(&b_));
+  HandOverFromB({1, 2});
+  EXPECT_TRUE(queue_.BecomesTaker(&a_));
+  EXPECT_THAT(TakeAll(queue_), ElementsAre(1, 2));
+  EXPECT_TRUE(queue_.Leave(&a_));
+  EXPECT_TRUE(queue_.BecomesTaker(&b_));
+}
+
 TEST_F(HandOverQueueTest, BatchesAreUsedAgain) {
   LetATakeIn();
   Batch batch = {1, 2, 3};

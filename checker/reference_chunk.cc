@@ -1,7 +1,6 @@
 #include "checker/reference_chunk.h"
 
 #include <algorithm>
-#include <iterator>
 #include <limits>
 
 namespace qcow2::checker {
@@ -77,7 +76,7 @@ bool ReferenceChunk::AddToRunsAndBits(uint32_t& begin, uint32_t end,
   }
   while ((begin = SetBits(bits_.data(), begin, end)) < end) {
     // These have one already.
-    const uint32_t stop = EndOfLikeBits(bits_.data(), begin, end);
+    const uint32_t stop = EndOfLikeCells<1>(bits_.data(), begin, end);
     AddToRuns(begin, stop, weight, flags);
     begin = stop;
     if (runs_.size() > kMaxRuns) return false;
@@ -113,7 +112,7 @@ void ReferenceChunk::ConvertToCodes() {
   bits.swap(bits_);
   uint32_t begin = 0;
   while (begin < kClusters) {
-    const uint32_t end = EndOfLikeBits(bits.data(), begin, kClusters);
+    const uint32_t end = EndOfLikeCells<1>(bits.data(), begin, kClusters);
     if (BitAt(bits.data(), begin)) {
       Add(begin, end, kUsualReference.count, kUsualReference.flags);
     }
@@ -123,7 +122,7 @@ void ReferenceChunk::ConvertToCodes() {
 
 bool ReferenceChunk::AddToCodes(uint32_t& begin, uint32_t end, uint64_t weight,
                                 uint32_t flags) {
-  if (weight > kMaxCodeWeight || flags >= kCodeFlags) return begin >= end;
+  if (!HasCodeSums(weight) || flags >= kCodeFlags) return begin >= end;
   begin =
       checker::AddToCodes(codes_.data(), begin, end, CodeSumsOf(weight)[flags]);
   return begin >= end;
@@ -132,7 +131,7 @@ bool ReferenceChunk::AddToCodes(uint32_t& begin, uint32_t end, uint64_t weight,
 void ReferenceChunk::WidenCodes() {
   bytes_.resize(kClusters);
   for (uint32_t i = 0; i < kClusters; ++i) {
-    const ReferenceCell& cell = kCodedCells[CodeAt(codes_.data(), i)];
+    const ReferenceCell& cell = kCodedCells[CellAt<4>(codes_.data(), i)];
     bytes_[i] = static_cast<uint8_t>(cell.count << kFlagBits | cell.flags);
   }
   std::vector<uint64_t>().swap(codes_);
@@ -169,7 +168,7 @@ ReferenceCell ReferenceChunk::At(uint32_t index) const {
       return SumOf(cell, kUsualReference.count, kUsualReference.flags);
     }
     case Form::kCodes:
-      return kCodedCells[CodeAt(codes_.data(), index)];
+      return kCodedCells[CellAt<4>(codes_.data(), index)];
     case Form::kBytes:
       return Decode(bytes_[index]);
     case Form::kHalfwords:
@@ -211,9 +210,9 @@ uint32_t ReferenceChunk::RunEnd(uint32_t index, uint32_t limit) const {
     case Form::kRuns:
       return EndOfRun(index, limit);
     case Form::kRunsAndBits:
-      return EndOfLikeBits(bits_.data(), index, EndOfRun(index, limit));
+      return EndOfLikeCells<1>(bits_.data(), index, EndOfRun(index, limit));
     case Form::kCodes:
-      return EndOfLikeCodes(codes_.data(), index, limit);
+      return EndOfLikeCells<4>(codes_.data(), index, limit);
     case Form::kBytes:
       return EndOfLike(bytes_, index, limit);
     case Form::kHalfwords:

@@ -87,7 +87,7 @@ void ReferenceMap::AddPlainRange(Range& range, uint64_t weight) {
   uint32_t added_end = begin;
   if (slot.bits != nullptr && IsUsualReference(weight, range.flags)) {
     added_end = SetBits(slot.bits, begin, end);
-  } else if (slot.codes != nullptr && weight > 0 && weight <= kMaxCodeWeight) {
+  } else if (slot.codes != nullptr && HasCodeSums(weight)) {
     added_end =
         AddToCodes(slot.codes, begin, end, CodeSumsOf(weight)[range.flags]);
   }

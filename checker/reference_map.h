@@ -11,6 +11,7 @@
 #ifndef CHECKER_REFERENCE_MAP_H_
 #define CHECKER_REFERENCE_MAP_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -119,16 +120,11 @@ class ReferenceMap {
     void Close(const Single* next) {
       batch_.count = static_cast<size_t>(next - batch_.singles.data());
     }
-    // Adds single_at(0) to single_at(count - 1) without keeping them, if this
-    // is the thread that adds for all; else does nothing and returns false.
-    // Also between Open and Close.
+    // Between Open and Close: adds single_at(0) to single_at(count - 1), at
+    // once if this is the thread that adds for all. `next` and what is returned
+    // are as with MakeRoom.
     template <typename SingleAt>
-    bool AddAtOnce(size_t count, uint64_t weight, SingleAt single_at) {
-      if (!map_.queue_.BecomesTaker(this)) return false;
-      map_.AddSingles(count, weight, single_at);
-      map_.AddQueued();
-      return true;
-    }
+    Single* AddMany(Single* next, size_t count, SingleAt single_at);
 
    private:
     static constexpr size_t kSingles = 4 * kMaxRoom;
@@ -226,6 +222,22 @@ class ReferenceMap {
 };
 
 template <typename SingleAt>
+ReferenceMap::Single* ReferenceMap::Writer::AddMany(Single* next, size_t count,
+                                                    SingleAt single_at) {
+  if (map_.queue_.BecomesTaker(this)) {
+    map_.AddSingles(count, weight_, single_at);
+    map_.AddQueued();
+    return next;
+  }
+  for (size_t i = 0; i < count;) {
+    const size_t end = std::min(count, i + kMaxRoom);
+    next = MakeRoom(next, end - i);
+    for (; i < end; ++i) *next++ = single_at(i);
+  }
+  return next;
+}
+
+template <typename SingleAt>
 void ReferenceMap::AddSingles(size_t count, uint64_t weight,
                               SingleAt single_at) {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -240,7 +252,7 @@ void ReferenceMap::AddSingles(size_t count, uint64_t weight,
 template <typename SingleAt>
 size_t ReferenceMap::AddPlainSingles(size_t i, size_t count, uint64_t weight,
                                      SingleAt single_at) {
-  if (weight == 0 || weight > kMaxCodeWeight) return i;
+  if (!HasCodeSums(weight)) return i;
   const CodeSumsByFlags& sums = CodeSumsOf(weight);
   const std::span<const Slot> slots = slots_;
   const uint64_t first_cluster = first_cluster_;

@@ -302,21 +302,24 @@ TEST(ReferenceMapTest, SeveralWritersLoseNothing) {
 }
 
 // Single clusters, up to so many times each that no code has a sum for them.
-// By turns kept back and, by the thread that may, added at once.
+// By turns kept back and left to the writer, which may add them at once.
 void AddSingles(ReferenceMap& map, uint64_t end, uint64_t seed) {
   std::mt19937_64 random(seed);
   ReferenceMap::Writer writer(map);
   for (const uint64_t weight : {1, 2, 9}) {
     ReferenceMap::Single* next = writer.Open(weight);
     for (uint64_t added = 0; added < 9000;) {
-      const uint64_t count = 1 + random() % ReferenceMap::Writer::kMaxRoom;
+      constexpr uint64_t kMaxRoom = ReferenceMap::Writer::kMaxRoom;
+      const bool many = random() % 2 == 0;
+      const uint64_t count = 1 + random() % (many ? 3 * kMaxRoom : kMaxRoom);
       std::vector<ReferenceMap::Single> singles(count);
       for (ReferenceMap::Single& single : singles) {
         single = ReferenceMap::Single(random() % end, kReferenceCopied);
       }
-      const bool at_once = random() % 2 == 0;
-      if (!at_once || !writer.AddAtOnce(count, weight,
-                                        [&](size_t i) { return singles[i]; })) {
+      if (many) {
+        next =
+            writer.AddMany(next, count, [&](size_t i) { return singles[i]; });
+      } else {
         next = writer.MakeRoom(next, count);
         next = std::copy(singles.begin(), singles.end(), next);
       }

@@ -10,7 +10,6 @@
 #include "checker/l2_entry_judge.h"
 #include "checker/l2_shape.h"
 #include "checker/table_walk.h"
-#include "checker/vector_clones.h"
 
 namespace qcow2::checker {
 namespace {
@@ -133,24 +132,6 @@ ReferenceVisitor::OddEntry ReferenceVisitor::OnOdd(uint64_t index,
   return odd;
 }
 
-// The reference of a regular entry.
-[[gnu::always_inline]] inline ReferenceMap::Single SingleOf(
-    uint64_t raw, uint32_t cluster_bits, uint32_t flags_copied,
-    uint32_t flags_not_copied) {
-  return {(raw & kL2OffsetMask) >> cluster_bits,
-          (raw & kCopiedFlag) != 0 ? flags_copied : flags_not_copied};
-}
-
-QCOW2_VECTOR_CLONES
-void MakeSingles(std::span<const std::byte> entries, uint32_t cluster_bits,
-                 uint32_t flags_copied, uint32_t flags_not_copied,
-                 ReferenceMap::Single* singles) {
-  for (size_t i = 0; i < entries.size() / 8; ++i) {
-    singles[i] = SingleOf(LoadBe64(entries.data() + i * 8), cluster_bits,
-                          flags_copied, flags_not_copied);
-  }
-}
-
 // What is kept while the entries of one table pass by: on the stack and known
 // to nobody else, so that it stays in registers.
 class TableScan {
@@ -210,22 +191,15 @@ class TableScan {
   }
 
   void PutSingles(std::span<const std::byte> entries) {
-    const bool added = writer_.AddAtOnce(
-        entries.size() / 8, weight_,
+    next_ = writer_.AddMany(
+        next_, entries.size() / 8,
         [entry = entries.data(), bits = cluster_bits_, copied = flags_copied_,
          not_copied = flags_not_copied_](size_t i) {
-          return SingleOf(LoadBe64(entry + i * 8), bits, copied, not_copied);
+          const uint64_t raw = LoadBe64(entry + i * 8);
+          return ReferenceMap::Single(
+              (raw & kL2OffsetMask) >> bits,
+              (raw & kCopiedFlag) != 0 ? copied : not_copied);
         });
-    if (added) return;
-    while (!entries.empty()) {
-      const size_t count =
-          std::min(entries.size() / 8, ReferenceMap::Writer::kMaxRoom);
-      next_ = writer_.MakeRoom(next_, count);
-      MakeSingles(entries.first(count * 8), cluster_bits_, flags_copied_,
-                  flags_not_copied_, next_);
-      next_ += count;
-      entries = entries.subspan(count * 8);
-    }
   }
 
   ReferenceVisitor& visitor_;

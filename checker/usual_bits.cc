@@ -28,25 +28,11 @@ uint32_t SetBits(uint64_t* words, uint32_t begin, uint32_t end) {
   return end;
 }
 
-uint32_t EndOfLikeBits(const uint64_t* words, uint32_t index, uint32_t limit) {
-  const uint64_t pattern = BitAt(words, index) ? ~uint64_t{0} : 0;
-  uint32_t word = index / kBitsPerWord;
-  uint64_t difference = (words[word] ^ pattern) >>
-                        (index % kBitsPerWord) << (index % kBitsPerWord);
-  const uint32_t end = (limit + kBitsPerWord - 1) / kBitsPerWord;
-  while (difference == 0 && ++word < end) difference = words[word] ^ pattern;
-  if (difference == 0) return limit;
-  const auto same = static_cast<uint32_t>(std::countr_zero(difference));
-  return std::min(limit, word * kBitsPerWord + same);
-}
-
 namespace {
-
-using BitsPass = UsualPass<1>;
 
 // The counts of a whole word.
 QCOW2_VECTOR_CLONES
-BitsPass::StoredCounts CountsAt(const std::byte* counts) {
+CountSets CountsOfWord(const std::byte* counts) {
   // One byte a count at first, since vectors are good at that.
   std::array<std::byte, kBitsPerWord> ones;
   uint32_t others = 0;
@@ -55,8 +41,8 @@ BitsPass::StoredCounts CountsAt(const std::byte* counts) {
     ones[i] = static_cast<std::byte>(count & 1);
     others |= count & ~1u;
   }
-  if (others != 0) return BitsPass::CountsAt(counts, kBitsPerWord);
-  BitsPass::StoredCounts stored;
+  if (others != 0) return CountsAt<1>(counts, kBitsPerWord);
+  CountSets stored;
   for (uint64_t i = 0; i < kBitsPerWord; i += 8) {
     // Multiplied, the lowest bits of all eight bytes meet in the highest byte.
     const uint64_t bytes = LoadLe64(ones.data() + i);
@@ -69,28 +55,9 @@ BitsPass::StoredCounts CountsAt(const std::byte* counts) {
 
 UsualClusters PassUsualBits(const uint64_t* words, uint32_t begin, uint32_t end,
                             const std::byte* counts, bool pass_leaks) {
-  BitsPass pass(pass_leaks);
-  uint32_t index = begin;
-  const uint32_t shift = begin % kBitsPerWord;
-  uint32_t passed = kBitsPerWord;
-  while (passed == kBitsPerWord && index < end) {
-    const uint32_t clusters = std::min(end - index, kBitsPerWord);
-    const uint64_t* word = words + index / kBitsPerWord;
-    uint64_t used = *word >> shift;
-    if (shift + clusters > kBitsPerWord) {
-      used |= word[1] << (kBitsPerWord - shift);
-    }
-    if (clusters < kBitsPerWord) {
-      used &= (uint64_t{1} << clusters) - 1;
-      index +=
-          pass.Pass(used, 0, BitsPass::CountsAt(counts, clusters), clusters);
-      break;
-    }
-    passed = pass.Pass(used, 0, CountsAt(counts), clusters);
-    index += passed;
-    counts += uint64_t{2} * kBitsPerWord;
-  }
-  return {index, pass.leaked(), pass.leaked_runs()};
+  return PassUsualCells<1>(
+      words, begin, end, counts, pass_leaks,
+      [](uint64_t bits) { return CellSets{.used = bits}; }, CountsOfWord);
 }
 
 }  // namespace qcow2::checker

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "checker/packed_cells.h"
 #include "checker/reference_cell.h"
 #include "checker/usual_clusters.h"
 
@@ -16,14 +17,14 @@ namespace qcow2::checker {
 
 // What a bit stands for.
 inline constexpr ReferenceCell kUsualReference = {1, kReferenceCopied};
-inline constexpr uint32_t kBitsPerWord = 64;
+inline constexpr uint32_t kBitsPerWord = kCellsPerWord<1>;
 
 constexpr bool IsUsualReference(uint64_t weight, uint32_t flags) {
   return weight == kUsualReference.count && flags == kUsualReference.flags;
 }
 
 inline bool BitAt(const uint64_t* words, uint32_t index) {
-  return (words[index / kBitsPerWord] >> (index % kBitsPerWord) & 1) != 0;
+  return CellAt<1>(words, index) != 0;
 }
 
 // Sets the bit of cluster `index`; false if it was set.
@@ -38,9 +39,6 @@ inline bool SetBit(uint64_t* words, uint32_t index) {
 // Sets the bits of [begin, end) up to the first that was set; returns that one,
 // or `end`.
 uint32_t SetBits(uint64_t* words, uint32_t begin, uint32_t end);
-
-// The end, at most `limit`, of the run of bits like the one at `index`.
-uint32_t EndOfLikeBits(const uint64_t* words, uint32_t index, uint32_t limit);
 
 // How far, at most to `end`, the clusters from `begin` on are counted right if
 // they have no other references than these: the count in `counts`, big-endian

@@ -73,7 +73,7 @@ TEST(UsualBitsTest, RunsOfLikeBitsEndWhereTheyDo) {
          {i + 1, std::min(i + 70, kClusters), kClusters}) {
       uint32_t end = i;
       while (end < limit && bits.plain[end] == bits.plain[i]) ++end;
-      ASSERT_EQ(EndOfLikeBits(bits.words.data(), i, limit), end)
+      ASSERT_EQ(EndOfLikeCells<1>(bits.words.data(), i, limit), end)
           << i << " to " << limit;
     }
   }

@@ -82,7 +82,8 @@ TEST(SnapshotTableTest, RandomBytesRoundTrip) {
 TEST(SnapshotTableTest, LargestLengthsAllocateNothing) {
   std::vector<std::byte> bytes(64, std::byte{0xff});
   const SnapshotEntry entry = SnapshotEntry::Decode(bytes);
-  EXPECT_EQ(entry.size_bytes(), uint64_t{0xffffffff} + 40 + uint64_t{2} * 0xffff);
+  EXPECT_EQ(entry.size_bytes(),
+            uint64_t{0xffffffff} + 40 + uint64_t{2} * 0xffff);
   EXPECT_EQ(entry.extra_data.size(), 24u);
   EXPECT_TRUE(entry.name.empty());
 }
