@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checker/header_diagnosis.h"
@@ -22,6 +23,9 @@ namespace {
 
 // Enough for every field known, and what the smallest disk reads at once.
 constexpr uint64_t kFirstSectorBytes = 512;
+// What is read before the cluster size is known. Most images have their whole
+// header cluster in it, and cost a disk that takes its time one request.
+constexpr uint64_t kFirstReadBytes = uint64_t{64} << 10;
 constexpr uint64_t kL1EntryBytes = 8;
 constexpr uint64_t kMaxL1Entries = kMaxL1Bytes / kL1EntryBytes;
 
@@ -35,15 +39,43 @@ Location HeaderLocation() {
   return location;
 }
 
-// The first `length` bytes, with zeros past the end of the file. False if one
-// of the header's own bytes could not be read.
-bool ReadStart(CheckState& state, uint64_t length,
-               std::vector<std::byte>& bytes) {
-  bytes.assign(length, std::byte{0});
-  const std::vector<UnreadableRange> unreadable = state.reader.Read(0, bytes);
+// The start of the file, with zeros past its end and where it is unreadable.
+struct FileStart {
+  std::vector<std::byte> bytes;
+  std::vector<UnreadableRange> unreadable;
+};
+
+FileStart ReadStart(const CheckState& state) {
+  FileStart start;
+  start.bytes.resize(kFirstReadBytes);
+  start.unreadable = state.reader.Read(0, start.bytes);
+  return start;
+}
+
+// Makes `start` as long as the cluster. What was read of it before stays as it
+// was judged, should another program change it now.
+void ResizeToCluster(const CheckState& state, uint64_t cluster_size,
+                     FileStart& start) {
+  const uint64_t read = start.bytes.size();
+  start.bytes.resize(cluster_size);
+  if (cluster_size <= read) return;
+  for (UnreadableRange& range :
+       state.reader.Read(read, std::span(start.bytes).subspan(read))) {
+    start.unreadable.push_back(std::move(range));
+  }
+}
+
+// Reports what is unreadable of the first `length` bytes. False if anything is.
+bool IsReadable(CheckState& state, uint64_t length, const FileStart& start) {
+  std::vector<UnreadableRange> unreadable;
+  for (UnreadableRange range : start.unreadable) {
+    if (range.offset_bytes >= length) break;
+    range.length_bytes =
+        std::min(range.length_bytes, length - range.offset_bytes);
+    unreadable.push_back(std::move(range));
+  }
   ReportUnreadable(state, HeaderLocation(), unreadable);
-  return unreadable.empty() ||
-         unreadable.front().offset_bytes >= kFirstSectorBytes;
+  return unreadable.empty();
 }
 
 // Whether the bytes are the header of a qcow2 image whose clusters can be told
@@ -353,19 +385,18 @@ bool RunHeaderPass(CheckState& state) {
   state.model.file_size_bytes = *size;
   state.summary.file_size_bytes = *size;
 
-  std::vector<std::byte> bytes;
-  if (!ReadStart(state, kFirstSectorBytes, bytes)) return false;
-  Header header = Header::Decode(bytes);
+  FileStart start = ReadStart(state);
+  if (!IsReadable(state, kFirstSectorBytes, start)) return false;
+  const Header header = Header::Decode(start.bytes);
   if (!IsUsable(state, header)) return false;
 
-  // What was judged stays as it was, should another program change it now.
-  const std::vector<std::byte> judged = bytes;
-  ReadStart(state, uint64_t{1} << header.cluster_bits, bytes);
-  std::copy(judged.begin(), judged.end(), bytes.begin());
-  state.model.header = Header::Decode(bytes);
+  const uint64_t cluster_size = uint64_t{1} << header.cluster_bits;
+  ResizeToCluster(state, cluster_size, start);
+  IsReadable(state, cluster_size, start);
+  state.model.header = Header::Decode(start.bytes);
   ChooseGeometry(state);
   Summarise(state);
-  AddRegion(state, {kOwnerHeader, 0, state.model.geometry->cluster_size()});
+  AddRegion(state, {kOwnerHeader, 0, cluster_size});
   state.model.external_data_file = state.model.header.has_external_data_file();
   state.model.raw_external_data =
       (state.model.header.autoclear_features & kAutoclearRawData) != 0;
@@ -374,8 +405,8 @@ bool RunHeaderPass(CheckState& state) {
   JudgeCompressionType(state);
   JudgeStateBits(state);
   JudgeEncryption(state);
-  JudgeBackingName(state, bytes);
-  JudgeHeaderExtensions(state, bytes);
+  JudgeBackingName(state, start.bytes);
+  JudgeHeaderExtensions(state, start.bytes);
   FindActiveL1(state);
   FindRefcountTable(state);
   return true;

@@ -1,6 +1,9 @@
 #include <array>
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checker/passes.h"
@@ -9,6 +12,7 @@
 #include "engine/format/feature_name_table.h"
 #include "engine/format/header_extension.h"
 #include "engine/storage/faulty_file.h"
+#include "engine/storage/forwarding_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -390,6 +394,65 @@ TEST(HeaderPassTest, BadSectors) {
   const PassRun inside = check();
   EXPECT_THAT(inside.Codes(), ElementsAre("range-unreadable"));
   EXPECT_FALSE(inside.state().model.geometry);
+}
+
+// Clusters of a sector: what else was read along is no concern of the header's.
+TEST(HeaderPassTest, BadSectorsBehindItsClusterAreNotTheHeaders) {
+  TestImage image(3, 9);
+  FaultyFile file(image.file());
+  file.FailReadsIn({0x200, 1});
+  const PassRun run(static_cast<const File&>(file),
+                    [](CheckState& state) { RunHeaderPass(state); });
+  EXPECT_THAT(run.Codes(), IsEmpty());
+}
+
+TEST(HeaderPassTest, OfALongHeaderNoMoreThanTheClusterIsKept) {
+  TestImage image(3, 9);
+  image.header.header_length = 60000;
+  image.Fill(TestImage::kData, 'x');
+  const PassRun run = Check(image.file());
+  EXPECT_THAT(run.Codes(), ElementsAre("header-length"));
+  EXPECT_LE(run.state().model.header.Encode().size(), 512u);
+}
+
+TEST(HeaderPassTest, ALargeClusterIsReadToItsEnd) {
+  TestImage image(3, 21);
+  constexpr std::string_view kName = "far.qcow2";
+  image.header.backing_file_offset = HostOffset(0x1ffff0);
+  image.header.backing_file_size = kName.size();
+  image.WriteText(0x1ffff0, kName);
+  FaultyFile file(image.file());
+  file.FailReadsIn({0xfe00, 0x400});  // Half of it read at first.
+  file.FailReadsIn({0x1ff000, 1});
+  const PassRun run(static_cast<const File&>(file),
+                    [](CheckState& state) { RunHeaderPass(state); });
+  EXPECT_EQ(run.state().model.backing_file, kName);
+  EXPECT_THAT(run.Codes(), ElementsAre("range-unreadable"));
+  uint64_t bytes = 0;
+  for (const Finding& finding : run.FindingsOf(Problem::kRangeUnreadable)) {
+    bytes += *finding.actual;
+  }
+  EXPECT_EQ(bytes, 0x600u);
+}
+
+// Each costs a disk or a server that takes its time as much as the next.
+TEST(HeaderPassTest, TheUsualClusterIsReadInOneGo) {
+  class CountingFile : public ForwardingFile {
+   public:
+    using ForwardingFile::ForwardingFile;
+    absl::StatusOr<size_t> Pread(uint64_t offset,
+                                 std::span<std::byte> buffer) const override {
+      ++reads;
+      return target().Pread(offset, buffer);
+    }
+    mutable int reads = 0;
+  };
+  TestImage image(3, 16);
+  CountingFile file(image.file());
+  const PassRun run(static_cast<const File&>(file),
+                    [](CheckState& state) { RunHeaderPass(state); });
+  EXPECT_THAT(run.Codes(), IsEmpty());
+  EXPECT_EQ(file.reads, 1);
 }
 
 TEST(HeaderPassTest, AnEmptyFileIsTooShort) {
