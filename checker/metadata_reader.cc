@@ -62,10 +62,19 @@ std::vector<UnreadableRange> MetadataReader::Read(
 
 void MetadataReader::NoteTime(std::chrono::nanoseconds elapsed,
                               uint64_t bytes) const {
-  constexpr std::chrono::nanoseconds kCall{20000};
-  constexpr uint64_t kBytesPerNanosecond = 2;
-  if (elapsed > kCall + std::chrono::nanoseconds(bytes / kBytesPerNanosecond)) {
-    from_disk_.store(true, std::memory_order_relaxed);
+  // What memory takes at the most: for a call, and for 2 bytes.
+  constexpr std::chrono::nanoseconds kCall{20'000};
+  constexpr std::chrono::nanoseconds kTwoBytes{1};
+  // What a disk takes that does not make one wait.
+  constexpr std::chrono::nanoseconds kRequest{600'000};
+  constexpr std::chrono::nanoseconds kByte{2};
+  if (elapsed <= kCall + kTwoBytes * (bytes / 2)) return;
+  if (disk_reads_.load(std::memory_order_relaxed) >= kDiskReadsJudged ||
+      disk_reads_.fetch_add(1, std::memory_order_relaxed) >= kDiskReadsJudged) {
+    return;
+  }
+  if (elapsed > kRequest + kByte * bytes) {
+    slow_reads_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

@@ -48,9 +48,16 @@ class MetadataReader {
   // Whether a read so far took so long that it was not served from memory. What
   // a disk has to bring is better asked for many tables at a time; what is in
   // memory is not worth asking for.
-  bool from_disk() const { return from_disk_; }
+  bool from_disk() const { return disk_reads_ != 0; }
+  // Whether most of the first reads from the disk took so long that it makes
+  // each request wait: better asked for few long stretches than for many short
+  // ones. False before it is known.
+  bool slow_disk() const { return slow_reads_ > kDiskReadsJudged / 2; }
 
  private:
+  // Those before the tables. Later ones wait for what is asked for ahead, too.
+  static constexpr int kDiskReadsJudged = 3;
+
   // Keeps in mind how long reading `bytes` took.
   void NoteTime(std::chrono::nanoseconds elapsed, uint64_t bytes) const;
 
@@ -58,7 +65,10 @@ class MetadataReader {
   const std::atomic<bool>* cancel_;
   Progress* progress_;
   mutable std::atomic<uint64_t> bytes_read_{0};
-  mutable std::atomic<bool> from_disk_{false};
+  // Those from the disk, about as far as they are judged, and the slow ones
+  // among those judged.
+  mutable std::atomic<int> disk_reads_{0};
+  mutable std::atomic<int> slow_reads_{0};
 };
 
 }  // namespace qcow2::checker

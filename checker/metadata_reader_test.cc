@@ -106,6 +106,17 @@ TEST_F(MetadataReaderTest, TellsADiskByItsReads) {
   EXPECT_TRUE(reader.from_disk());
 }
 
+TEST_F(MetadataReaderTest, TellsASlowDiskByMostOfItsFirstReads) {
+  SlowFile slow(memory_);
+  const MetadataReader reader(slow, Options());
+  std::vector<std::byte> buffer(512);
+  EXPECT_FALSE(reader.slow_disk());
+  reader.Read(0, buffer);
+  EXPECT_FALSE(reader.slow_disk());  // It may have happened to be busy.
+  reader.Read(0, buffer);
+  EXPECT_TRUE(reader.slow_disk());
+}
+
 TEST_F(MetadataReaderTest, HeedsTheUser) {
   EXPECT_FALSE(reader_.Cancelled());
   cancel_ = true;

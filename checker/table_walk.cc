@@ -21,6 +21,8 @@ constexpr uint64_t kMaxGapBytes = uint64_t{16} << 10;
 // What is read in one go at most. Little enough to stay in a processor's cache,
 // and for a system that reads ahead to be ahead of it.
 constexpr uint64_t kReadBytes = uint64_t{64} << 10;
+// What is asked for in one go at most.
+constexpr uint64_t kMaxRowBytes = 2 * kBatchBytes;
 // A walk longer than this first asks where the file has data at all: sparse
 // files can claim more tables than anyone could read.
 constexpr uint64_t kAskForHolesBytes = uint64_t{1} << 30;
@@ -67,12 +69,22 @@ class Walker {
   void ReadAheadOf(uint64_t batch, uint64_t first);
   // The same for tables [first, end).
   void ReadAhead(uint64_t first, uint64_t end) const;
+  // Asks for each of the groups of tables [first, end).
+  void AskForGroups(uint64_t first, uint64_t end) const;
+  // Asks for each of the rows of several groups in [first, end).
+  void AskForRows(uint64_t first, uint64_t end) const;
   // Where the tables of a group, [first, end), lie.
   ByteRange RangeOf(uint64_t first, uint64_t end) const;
   // Whether a table at `offset` lies close behind one at `last`.
   bool Follows(uint64_t last, uint64_t offset) const;
-  // The end of the group of close tables that begins at `first`.
-  uint64_t GroupEnd(uint64_t first, uint64_t end) const;
+  // The end of the group of close tables that begins at `first`: of those that
+  // are read in one go.
+  uint64_t GroupEnd(uint64_t first, uint64_t end) const {
+    return CloseEnd(first, end, kReadBytes);
+  }
+  // The end of the close tables that begin at `first`, of which there are more
+  // than `most_bytes` only if it is one.
+  uint64_t CloseEnd(uint64_t first, uint64_t end, uint64_t most_bytes) const;
 
   CheckState& state_;
   const TableWalk& walk_;
@@ -97,7 +109,8 @@ class Walker {
   std::vector<std::unique_ptr<FindingSink>> spare_sinks_;
 };
 
-uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
+uint64_t Walker::CloseEnd(uint64_t first, uint64_t end,
+                          uint64_t most_bytes) const {
   const uint64_t begin_offset = walk_.offset_of(first);
   uint64_t next = first + 1;
   uint64_t last = begin_offset;
@@ -105,7 +118,7 @@ uint64_t Walker::GroupEnd(uint64_t first, uint64_t end) const {
   while (next < end) {
     const uint64_t offset = walk_.offset_of(next);
     if (!Follows(last, offset) ||
-        offset - begin_offset + walk_.table_bytes > kReadBytes) {
+        offset - begin_offset + walk_.table_bytes > most_bytes) {
       break;
     }
     last = offset;
@@ -145,6 +158,22 @@ void Walker::ReadAheadOf(uint64_t batch, uint64_t first) {
 }
 
 void Walker::ReadAhead(uint64_t first, uint64_t end) const {
+  if (state_.reader.slow_disk()) AskForRows(first, end);
+  AskForGroups(first, end);
+}
+
+void Walker::AskForRows(uint64_t first, uint64_t end) const {
+  while (first < end) {
+    const uint64_t row_end = CloseEnd(first, end, kMaxRowBytes);
+    const ByteRange range = RangeOf(first, row_end);
+    if (range.length > kReadBytes) {
+      state_.reader.file().Advise(Access::kRowWillNeed, range);
+    }
+    first = row_end;
+  }
+}
+
+void Walker::AskForGroups(uint64_t first, uint64_t end) const {
   while (first < end) {
     const uint64_t group_end = GroupEnd(first, end);
     const ByteRange range = RangeOf(first, group_end);

@@ -197,6 +197,51 @@ TEST_P(TableWalkTest, ASlowDiskIsAskedAheadForNoTableTwice) {
   }
 }
 
+// Tables without any gap, in batches of 256.
+TEST_P(TableWalkTest, ASlowDiskIsAskedForARowInOneGo) {
+  Tables tables;
+  for (uint64_t i = 0; i < kTables; ++i) {
+    tables.offsets.push_back(i * kTableBytes);
+  }
+  ASSERT_TRUE(tables.file.Truncate(kTables * kTableBytes).ok());
+  AskedFile slow(tables.file);
+  CheckOptions options;
+  options.jobs = GetParam();
+  CheckState state(slow, options);
+  std::vector<std::byte> header(512);
+  for (int i = 0; i < 3; ++i) state.reader.Read(0, header);
+  ASSERT_TRUE(state.reader.slow_disk());
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(tables, seen, map));
+
+  constexpr uint64_t kBatchBytes = 256 * kTableBytes;
+  std::vector<ByteRange> batches;
+  for (uint64_t begin = 0; begin < kTables * kTableBytes;
+       begin += kBatchBytes) {
+    batches.push_back(
+        {begin, std::min(kBatchBytes, kTables * kTableBytes - begin)});
+  }
+  EXPECT_EQ(slow.Asked(Access::kRowWillNeed), batches);
+}
+
+TEST_P(TableWalkTest, ShortRowsAreNotAskedForTwice) {
+  const std::unique_ptr<Tables> tables = MakeTables();
+  AskedFile slow(tables->file);
+  CheckOptions options;
+  options.jobs = GetParam();
+  CheckState state(slow, options);
+  std::vector<std::byte> header(512);
+  for (int i = 0; i < 3; ++i) state.reader.Read(0, header);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(*tables, seen, map));
+  const std::vector<ByteRange> rows = slow.Asked(Access::kRowWillNeed);
+  EXPECT_THAT(rows,
+              Each(testing::Field(&ByteRange::length, Gt(uint64_t{64} << 10))));
+  EXPECT_LT(rows.size(), slow.Asked(Access::kWillNeed).size());
+}
+
 TEST_P(TableWalkTest, BadSectorsAreToldToThoseTheyConcern) {
   const std::unique_ptr<Tables> tables = MakeTables();
   FaultyFile faulty(tables->file);

@@ -31,8 +31,17 @@ absl::StatusOr<size_t> RateLimitedFile::Pread(
 }
 
 void RateLimitedFile::Advise(Access access, ByteRange range) const {
-  if (access == Access::kWillNeed || access == Access::kWillFollow) return;
-  target().Advise(access, range);
+  switch (access) {
+    case Access::kWillNeed:
+    case Access::kWillFollow:
+    case Access::kRowWillNeed:
+      return;
+    case Access::kNormal:
+    case Access::kRandom:
+    case Access::kSequential:
+    case Access::kDontNeed:
+      target().Advise(access, range);
+  }
 }
 
 }  // namespace qcow2::cli

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "engine/storage/forwarding_file.h"
 #include "engine/storage/memory_file.h"
 #include "gtest/gtest.h"
 
@@ -37,6 +38,29 @@ TEST(RateLimitTest, ACancelledReadDoesNotWait) {
   const absl::StatusOr<size_t> count = file.Pread(0, buffer);
   ASSERT_TRUE(count.ok());
   EXPECT_EQ(*count, 4096u);
+}
+
+// What is brought in without being read would not be accounted for.
+TEST(RateLimitTest, NothingIsAskedForAhead) {
+  class AskedFile : public ForwardingFile {
+   public:
+    using ForwardingFile::ForwardingFile;
+    void Advise(Access access, ByteRange /*range*/) const override {
+      asked.push_back(access);
+    }
+    mutable std::vector<Access> asked;
+  };
+  MemoryFile memory;
+  AskedFile asked(memory);
+  RateLimit limit(1);
+  const RateLimitedFile file(asked, limit, nullptr);
+  for (const Access access :
+       {Access::kWillNeed, Access::kWillFollow, Access::kRowWillNeed}) {
+    file.Advise(access, {0, 4096});
+  }
+  EXPECT_TRUE(asked.asked.empty());
+  file.Advise(Access::kDontNeed, {0, 4096});
+  EXPECT_EQ(asked.asked, std::vector<Access>{Access::kDontNeed});
 }
 
 }  // namespace

@@ -53,13 +53,16 @@ inline constexpr LockRequest kWriterLocks = {
 
 // What a reader is about to do with a stretch of the file.
 enum class Access {
-  kNormal,      // Nothing in particular: undoes the others.
-  kRandom,      // Small reads here and there: read-ahead would be wasted.
-  kSequential,  // From the front to the back.
-  kWillNeed,    // Soon: start bringing it in now.
-  kWillFollow,  // As kWillNeed, right behind what will be read before it: a
-                // system that reads ahead of itself does better unasked.
-  kDontNeed,    // Not again: its cache may go to others.
+  kNormal,       // Nothing in particular: undoes the others.
+  kRandom,       // Small reads here and there: read-ahead would be wasted.
+  kSequential,   // From the front to the back.
+  kWillNeed,     // Soon, by one read: start bringing it in now.
+  kWillFollow,   // As kWillNeed, right behind what will be read before it: a
+                 // system that reads ahead of itself does better unasked.
+  kRowWillNeed,  // Soon, by a row of reads that are announced one by one as
+                 // well, on a slow disk: a system that reads ahead of itself
+                 // does better asked for all in one.
+  kDontNeed,     // Not again: its cache may go to others.
 };
 
 // A random-access file of bytes. The const functions (Pread, Size, NextData,

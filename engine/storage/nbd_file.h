@@ -68,7 +68,7 @@ class NbdFile : public File {
   absl::StatusOr<ByteRange> NextData(uint64_t offset) const override;
 
   // kWillNeed and kWillFollow ask the server for the bytes at once, if they are
-  // not many; the Pread of them waits for the answer.
+  // not many; the Pread of them waits for the answer. The others do nothing.
   void Advise(Access access, ByteRange range) const override;
 
   absl::Status Lock(LockRequest /*request*/) override {

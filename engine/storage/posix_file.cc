@@ -56,6 +56,7 @@ std::optional<int> AdviceFor(Access access) {
     case Access::kSequential:
       return POSIX_FADV_SEQUENTIAL;
     case Access::kWillNeed:
+    case Access::kRowWillNeed:
       return POSIX_FADV_WILLNEED;
     case Access::kWillFollow:
       return std::nullopt;

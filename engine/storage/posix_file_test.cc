@@ -30,6 +30,13 @@ struct SystemCalls {
   int flush_error = 0;
 };
 SystemCalls system_calls;
+// What posix_fadvise was told last.
+struct Advice {
+  off_t offset = 0;
+  off_t length = 0;
+  int kind = -1;
+};
+Advice advice;
 // Counted by all threads.
 std::atomic<int> flushes = 0;
 
@@ -44,6 +51,8 @@ ssize_t Pread(int descriptor, void* buffer, size_t length,
 ssize_t Pwrite(int descriptor, const void* buffer, size_t length,
                off_t offset) asm("pwrite");
 int Fdatasync(int descriptor) asm("fdatasync");
+int Fadvise(int descriptor, off_t offset, off_t length,
+            int kind) asm("posix_fadvise");
 
 ssize_t Pread(int descriptor, void* buffer, size_t length, off_t offset) {
   return syscall(SYS_pread64, descriptor, buffer,
@@ -63,6 +72,12 @@ int Fdatasync(int descriptor) {
   }
   errno = system_calls.flush_error;
   return -1;
+}
+
+int Fadvise(int descriptor, off_t offset, off_t length, int kind) {
+  advice = {.offset = offset, .length = length, .kind = kind};
+  return syscall(SYS_fadvise64, descriptor, offset, length, kind) == 0 ? 0
+                                                                       : errno;
 }
 
 }  // extern "C"
@@ -218,11 +233,27 @@ TEST_F(PosixFileTest, AdviceChangesNothing) {
   const auto file = OpenOrDie(Create("image", "abcdef"));
   for (const Access access :
        {Access::kNormal, Access::kRandom, Access::kSequential,
-        Access::kWillNeed, Access::kWillFollow, Access::kDontNeed}) {
+        Access::kWillNeed, Access::kWillFollow, Access::kRowWillNeed,
+        Access::kDontNeed}) {
     file->Advise(access, {0, 0});
     file->Advise(access, {1, std::numeric_limits<uint64_t>::max()});
     file->Advise(access, {std::numeric_limits<uint64_t>::max(), 1});
     EXPECT_EQ(ReadText(*file, 0, 10), "abcdef");
+  }
+}
+
+// The system's own read-ahead is better than what it is asked for.
+TEST_F(PosixFileTest, OnlyWhatFollowsIsNotAskedFor) {
+  const auto file = OpenOrDie(Create("image", "abcdef"));
+  advice = Advice();
+  file->Advise(Access::kWillFollow, {1, 2});
+  EXPECT_EQ(advice.kind, -1);
+  for (const Access access : {Access::kWillNeed, Access::kRowWillNeed}) {
+    advice = Advice();
+    file->Advise(access, {1, 2});
+    EXPECT_EQ(advice.kind, POSIX_FADV_WILLNEED);
+    EXPECT_EQ(advice.offset, 1);
+    EXPECT_EQ(advice.length, 2);
   }
 }
 
