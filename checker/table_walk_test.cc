@@ -130,6 +130,20 @@ class AskedFile : public SlowFile {
   mutable std::map<Access, std::vector<ByteRange>> asked_;
 };
 
+// Walks over the tables in `file` with `jobs` threads, after as many reads of
+// something else.
+void WalkAfterReads(int reads, const File& file, const Tables& tables,
+                    unsigned jobs) {
+  CheckOptions options;
+  options.jobs = jobs;
+  CheckState state(file, options);
+  std::vector<std::byte> header(512);
+  for (int i = 0; i < reads; ++i) state.reader.Read(0, header);
+  Seen seen;
+  ReferenceMap map(0, kTables * kTables, 0);
+  WalkTables(state, WalkOver(tables, seen, map));
+}
+
 class TableWalkTest : public testing::TestWithParam<unsigned> {};
 
 TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
@@ -162,14 +176,7 @@ TEST_P(TableWalkTest, VisitsEachTableOnceAndReportsInOrder) {
 TEST_P(TableWalkTest, ASlowDiskIsAskedAheadForNoTableTwice) {
   const std::unique_ptr<Tables> tables = MakeTables();
   AskedFile slow(tables->file);
-  CheckOptions options;
-  options.jobs = GetParam();
-  CheckState state(slow, options);
-  std::vector<std::byte> header(512);
-  state.reader.Read(0, header);
-  Seen seen;
-  ReferenceMap map(0, kTables * kTables, 0);
-  WalkTables(state, WalkOver(*tables, seen, map));
+  WalkAfterReads(1, slow, *tables, GetParam());
 
   // Those behind a long gap, and those a system reading in order comes upon.
   std::vector<ByteRange> asked = slow.Asked(Access::kWillNeed);
@@ -205,15 +212,7 @@ TEST_P(TableWalkTest, ASlowDiskIsAskedForARowInOneGo) {
   }
   ASSERT_TRUE(tables.file.Truncate(kTables * kTableBytes).ok());
   AskedFile slow(tables.file);
-  CheckOptions options;
-  options.jobs = GetParam();
-  CheckState state(slow, options);
-  std::vector<std::byte> header(512);
-  for (int i = 0; i < 3; ++i) state.reader.Read(0, header);
-  ASSERT_TRUE(state.reader.slow_disk());
-  Seen seen;
-  ReferenceMap map(0, kTables * kTables, 0);
-  WalkTables(state, WalkOver(tables, seen, map));
+  WalkAfterReads(3, slow, tables, GetParam());
 
   constexpr uint64_t kBatchBytes = 256 * kTableBytes;
   std::vector<ByteRange> batches;
@@ -228,14 +227,7 @@ TEST_P(TableWalkTest, ASlowDiskIsAskedForARowInOneGo) {
 TEST_P(TableWalkTest, ShortRowsAreNotAskedForTwice) {
   const std::unique_ptr<Tables> tables = MakeTables();
   AskedFile slow(tables->file);
-  CheckOptions options;
-  options.jobs = GetParam();
-  CheckState state(slow, options);
-  std::vector<std::byte> header(512);
-  for (int i = 0; i < 3; ++i) state.reader.Read(0, header);
-  Seen seen;
-  ReferenceMap map(0, kTables * kTables, 0);
-  WalkTables(state, WalkOver(*tables, seen, map));
+  WalkAfterReads(3, slow, *tables, GetParam());
   const std::vector<ByteRange> rows = slow.Asked(Access::kRowWillNeed);
   EXPECT_THAT(rows,
               Each(testing::Field(&ByteRange::length, Gt(uint64_t{64} << 10))));
