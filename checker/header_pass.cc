@@ -45,22 +45,15 @@ struct FileStart {
   std::vector<UnreadableRange> unreadable;
 };
 
-FileStart ReadStart(const CheckState& state) {
-  FileStart start;
-  start.bytes.resize(kFirstReadBytes);
-  start.unreadable = state.reader.Read(0, start.bytes);
-  return start;
-}
-
-// Makes `start` as long as the cluster. What was read of it before stays as it
-// was judged, should another program change it now.
-void ResizeToCluster(const CheckState& state, uint64_t cluster_size,
-                     FileStart& start) {
-  const uint64_t read = start.bytes.size();
-  start.bytes.resize(cluster_size);
-  if (cluster_size <= read) return;
-  for (UnreadableRange& range :
-       state.reader.Read(read, std::span(start.bytes).subspan(read))) {
+// Makes `start` `length` bytes long. What was read of it before stays as it was
+// judged, should another program change it now.
+void ReadUpTo(const CheckState& state, uint64_t length, FileStart& start) {
+  const uint64_t begin = start.bytes.size();
+  start.bytes.resize(length);
+  const uint64_t end = std::min(length, state.model.file_size_bytes);
+  if (begin >= end) return;
+  for (UnreadableRange& range : state.reader.Read(
+           begin, std::span(start.bytes).subspan(begin, end - begin))) {
     start.unreadable.push_back(std::move(range));
   }
 }
@@ -385,13 +378,14 @@ bool RunHeaderPass(CheckState& state) {
   state.model.file_size_bytes = *size;
   state.summary.file_size_bytes = *size;
 
-  FileStart start = ReadStart(state);
+  FileStart start;
+  ReadUpTo(state, kFirstReadBytes, start);
   if (!IsReadable(state, kFirstSectorBytes, start)) return false;
   const Header header = Header::Decode(start.bytes);
   if (!IsUsable(state, header)) return false;
 
   const uint64_t cluster_size = uint64_t{1} << header.cluster_bits;
-  ResizeToCluster(state, cluster_size, start);
+  ReadUpTo(state, cluster_size, start);
   IsReadable(state, cluster_size, start);
   state.model.header = Header::Decode(start.bytes);
   ChooseGeometry(state);

@@ -455,6 +455,12 @@ TEST(HeaderPassTest, TheUsualClusterIsReadInOneGo) {
   EXPECT_EQ(file.reads, 1);
 }
 
+TEST(HeaderPassTest, OfAShortFileNoMoreIsReadThanThereIs) {
+  TestImage image(3, 16);
+  image.Truncate(3000);
+  EXPECT_EQ(Check(image.file()).state().reader.bytes_read(), 3000u);
+}
+
 TEST(HeaderPassTest, AnEmptyFileIsTooShort) {
   const PassRun run = Check(MemoryFile());
   EXPECT_THAT(run.Codes(), ElementsAre("header-truncated"));
