@@ -387,6 +387,7 @@ bool RunHeaderPass(CheckState& state) {
   const uint64_t cluster_size = uint64_t{1} << header.cluster_bits;
   ReadUpTo(state, cluster_size, start);
   IsReadable(state, cluster_size, start);
+  // Once more, since a header_length that is not true kept more than that.
   state.model.header = Header::Decode(start.bytes);
   ChooseGeometry(state);
   Summarise(state);

@@ -1,7 +1,6 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,7 +11,7 @@
 #include "engine/format/feature_name_table.h"
 #include "engine/format/header_extension.h"
 #include "engine/storage/faulty_file.h"
-#include "engine/storage/forwarding_file.h"
+#include "engine/storage/recording_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -28,6 +27,10 @@ PassRun Check(const MemoryFile& file, CheckOptions options = {}) {
   return PassRun(
       file, [](CheckState& state) { RunHeaderPass(state); },
       std::move(options));
+}
+
+PassRun Check(const File& file) {
+  return PassRun(file, [](CheckState& state) { RunHeaderPass(state); });
 }
 
 TEST(HeaderPassTest, SoundImagesOfEveryClusterSizeHaveNoFindings) {
@@ -380,18 +383,14 @@ TEST(HeaderPassTest, BadSectors) {
   TestImage image;
   FaultyFile file(image.file());
   file.FailReadsIn({0x400, 1});
-  const auto check = [&file] {
-    return PassRun(static_cast<const File&>(file),
-                   [](CheckState& state) { RunHeaderPass(state); });
-  };
   // Behind the header itself there is more to be checked.
-  const PassRun behind = check();
+  const PassRun behind = Check(file);
   EXPECT_THAT(behind.Codes(), ElementsAre("range-unreadable"));
   EXPECT_TRUE(behind.state().model.geometry);
   EXPECT_EQ(behind.Only(Problem::kRangeUnreadable)->expected, 0x400);
 
   file.FailReadsIn({0, 1});
-  const PassRun inside = check();
+  const PassRun inside = Check(file);
   EXPECT_THAT(inside.Codes(), ElementsAre("range-unreadable"));
   EXPECT_FALSE(inside.state().model.geometry);
 }
@@ -401,8 +400,7 @@ TEST(HeaderPassTest, BadSectorsBehindItsClusterAreNotTheHeaders) {
   TestImage image(3, 9);
   FaultyFile file(image.file());
   file.FailReadsIn({0x200, 1});
-  const PassRun run(static_cast<const File&>(file),
-                    [](CheckState& state) { RunHeaderPass(state); });
+  const PassRun run = Check(file);
   EXPECT_THAT(run.Codes(), IsEmpty());
 }
 
@@ -424,8 +422,7 @@ TEST(HeaderPassTest, ALargeClusterIsReadToItsEnd) {
   FaultyFile file(image.file());
   file.FailReadsIn({0xfe00, 0x400});  // Half of it read at first.
   file.FailReadsIn({0x1ff000, 1});
-  const PassRun run(static_cast<const File&>(file),
-                    [](CheckState& state) { RunHeaderPass(state); });
+  const PassRun run = Check(file);
   EXPECT_EQ(run.state().model.backing_file, kName);
   EXPECT_THAT(run.Codes(), ElementsAre("range-unreadable"));
   uint64_t bytes = 0;
@@ -437,22 +434,11 @@ TEST(HeaderPassTest, ALargeClusterIsReadToItsEnd) {
 
 // Each costs a disk or a server that takes its time as much as the next.
 TEST(HeaderPassTest, TheUsualClusterIsReadInOneGo) {
-  class CountingFile : public ForwardingFile {
-   public:
-    using ForwardingFile::ForwardingFile;
-    absl::StatusOr<size_t> Pread(uint64_t offset,
-                                 std::span<std::byte> buffer) const override {
-      ++reads;
-      return target().Pread(offset, buffer);
-    }
-    mutable int reads = 0;
-  };
   TestImage image(3, 16);
-  CountingFile file(image.file());
-  const PassRun run(static_cast<const File&>(file),
-                    [](CheckState& state) { RunHeaderPass(state); });
+  RecordingFile file(image.file());
+  const PassRun run = Check(file);
   EXPECT_THAT(run.Codes(), IsEmpty());
-  EXPECT_EQ(file.reads, 1);
+  EXPECT_EQ(file.Count(FileOperation::kPread), 1u);
 }
 
 TEST(HeaderPassTest, OfAShortFileNoMoreIsReadThanThereIs) {
