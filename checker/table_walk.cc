@@ -165,9 +165,9 @@ void Walker::ReadAhead(uint64_t first, uint64_t end) const {
 void Walker::AskForRows(uint64_t first, uint64_t end) const {
   while (first < end) {
     const uint64_t row_end = CloseEnd(first, end, kMaxRowBytes);
-    const ByteRange range = RangeOf(first, row_end);
-    if (range.length > kReadBytes) {
-      state_.reader.file().Advise(Access::kRowWillNeed, range);
+    if (GroupEnd(first, row_end) < row_end) {
+      state_.reader.file().Advise(Access::kRowWillNeed,
+                                  RangeOf(first, row_end));
     }
     first = row_end;
   }
