@@ -4,8 +4,9 @@
 # does. Needs root, /dev/fuse, loop devices, nbdkit and nbdfuse (libnbd-bin).
 #   bench/slow_disk.sh [--delay=TIME] [--read-ahead=KIB] [--only=NAME,...]
 #     [--images=DIRECTORY] [ARGUMENT...]
-# TIME is 1ms unless told, the system reads 128 KiB ahead, as it does for most
-# disks, and the images are the random one; further arguments go to run.py.
+# TIME is whole milliseconds, 1ms unless told; the system reads 128 KiB ahead,
+# which is what Linux begins with; the images are the random one. Further
+# arguments go to run.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
